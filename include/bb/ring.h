@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One io_uring per thread, for its sockets and for the data device (a struct bb_io whose data
+ * transfers use the registered file and the registered arena).
+ *
+ * Set-up: SINGLE_ISSUER | DEFER_TASKRUN | SUBMIT_ALL | CQSIZE, registered ring fd; flags the kernel
+ * refuses are dropped one by one. No SQPOLL, no IOPOLL, no links, no IOSQE_ASYNC. Completions are
+ * copied out first and dispatched afterwards, so a done function may submit freely.
+ *
+ * Owner: the thread that calls bb_ring_open; only bb_ring_wake may be called by others.
+ */
+#ifndef BB_RING_H
+#define BB_RING_H
+
+#include "bb/device.h"
+#include "bb/io.h"
+
+#include <stdatomic.h>
+#include <sys/socket.h>
+
+struct bb_ring;
+
+/* One pending socket operation. result is the CQE's res; more is true while a multishot operation
+ * stays armed. The event must stay put until done ran with more == false. */
+struct bb_event {
+    void (*done)(struct bb_event *event, int result, bool more);
+};
+
+struct bb_ring_config {
+    unsigned entries;               /* submission entries, power of two */
+    const struct bb_device *device; /* data device, may be NULL */
+    unsigned device_in_flight_max;  /* requests of this ring on the device; more wait in the back end */
+    void *arena;                    /* registered as fixed buffer 0; may be NULL */
+    size_t arena_size;
+    bool only_6_1;                  /* use nothing that Linux 6.1 lacks */
+};
+
+struct bb_ring_stats {
+    uint64_t enters, sqes, cqes, wakes;
+    bool buffers_registered;
+    bool defer_taskrun;
+};
+
+/* 0; BB_ERR_KERNEL when io_uring is forbidden or too old, with *ret_reason (static text) naming the
+ * cause and the cure. A refused registration of the arena (memlock) is not an error: plain reads and
+ * writes are used and stats say so. */
+BB_MUST_USE int bb_ring_open(const struct bb_ring_config *config, struct bb_ring **ret_ring,
+                             const char **ret_reason);
+void bb_ring_close(struct bb_ring *ring);
+
+/* The data device through this ring. bb_io_poll on it is one bb_ring_turn. */
+struct bb_io *bb_ring_io(struct bb_ring *ring);
+
+/* Multishot accept; re-arm when done reports more == false. Accepted sockets are non-blocking and
+ * close-on-exec. */
+void bb_ring_accept(struct bb_ring *ring, int listen_fd, struct bb_event *event);
+/* One receive of at most `size` bytes; result 0 means the peer has finished. */
+void bb_ring_recv(struct bb_ring *ring, int fd, void *buf, size_t size, struct bb_event *event);
+/* One sendmsg; may be short. The msghdr and what it points to stay valid until done. */
+void bb_ring_send(struct bb_ring *ring, int fd, const struct msghdr *message,
+                  struct bb_event *event);
+/* Asks the kernel to cancel what is pending on `event`; its done runs with -ECANCELED or with its
+ * real result. */
+void bb_ring_cancel(struct bb_ring *ring, struct bb_event *event);
+
+/* One loop turn: submits everything queued, waits at most wait_ms for the first completion (0: not
+ * at all, -1: for ever), dispatches all completions. Before it blocks it marks the ring as parked
+ * and asks has_work(context) once more; true means do not block. Number dispatched or an error. */
+int bb_ring_turn(struct bb_ring *ring, int wait_ms, bool (*has_work)(void *context), void *context);
+
+/* Makes the owner's turn return if it is parked, else does nothing. Any thread, after publishing
+ * what the owner shall see. */
+void bb_ring_wake(struct bb_ring *ring);
+
+const struct bb_ring_stats *bb_ring_get_stats(const struct bb_ring *ring);
+
+#endif
