@@ -68,6 +68,10 @@ void bb_io_prepare(struct bb_io_request *request, enum bb_io_op op, enum bb_io_c
                    uint64_t offset, void *buf, uint32_t size,
                    void (*done)(struct bb_io_request *));
 
+/* For back ends: the request is over; counts it out and runs done, after which the request is the
+ * owner's again. */
+void bb_io_finish(struct bb_io *io, struct bb_io_request *request, int32_t result);
+
 /* Blocking helpers for start-up and the offline tools: submit one request and poll until it is done
  * (others that complete meanwhile run as usual). 0 or a negative error. */
 BB_MUST_USE int bb_io_read(struct bb_io *io, enum bb_io_class class, uint64_t offset, void *buf,
