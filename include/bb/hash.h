@@ -51,12 +51,17 @@ void bb_hash_to_hex(const struct bb_hash *hash, char ret_hex[static BB_HASH_HEX_
 /* Reads exactly 64 lower-case hex digits. Returns false, ret_hash untouched, for anything else. */
 BB_MUST_USE bool bb_hash_from_hex(const char *hex, size_t len, struct bb_hash *ret_hash);
 
-/* Prepares hashing in this process; called by everything below too, so only for early failure. */
+/* Prepares hashing in this process; called by everything below too, so only for early failure:
+ * -ENOTSUP when this OpenSSL gives no SHA-256. */
 BB_MUST_USE int bb_hash_init(void);
 
 /* One-shot. Uses a context of the calling thread, made at its first use. */
 void bb_hash_of(const void *data, size_t size, struct bb_hash *ret_hash);
 void bb_digest_of(const void *data, size_t size, struct bb_digest *ret_digest);
+/* Digest of a metadata unit that contains its own digest: the 16 bytes at digest_offset count as
+ * zero. Reads `data` in place. */
+void bb_digest_of_unit(const void *data, size_t size, size_t digest_offset,
+                       struct bb_digest *ret_digest);
 
 /* Streaming. open allocates (start-up only); begin restarts it for a new message. */
 struct bb_hasher {

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From two devices as a crash left them to a store that can be served: storage.md's recovery steps 2
+ * to 6, and the rebuild of a lost index from the data device alone. Blocking, over bb_io and the
+ * index table; the same code in bbd, bbfsck and the simulator.
+ *
+ * Nothing is written before everything was checked. A crash at any step is covered by running it
+ * again. Memory: at most `memory` bytes from `malloc`-free scratch handed in by the caller.
+ */
+#ifndef BB_RECOVER_H
+#define BB_RECOVER_H
+
+#include "bb/index.h"
+#include "bb/io.h"
+#include "bb/scan.h"
+#include "bb/store.h"
+
+struct bb_recover_report {
+    uint64_t records, items;       /* rolled forward */
+    uint64_t rehashed, dropped;    /* live items above D */
+    uint64_t unreadable;           /* kept and marked */
+    uint64_t pages_written;
+    uint64_t slots_damaged;        /* descriptor slots found bad, excused by an item */
+    uint64_t slots_unexcused;      /* bad without an item that mentions the page */
+    uint64_t passes;
+    uint64_t first_sequence, last_sequence, durable, epoch;
+    bool was_clean;
+    struct bb_hash dropped_first[8]; /* for the log */
+};
+
+struct bb_recovered {
+    struct bb_super super;        /* as written: new epoch, clean mark cleared */
+    struct bb_ring_position last; /* = the anchor */
+    struct bb_recover_report report;
+};
+
+struct bb_recover_config {
+    struct bb_io *io;
+    struct bb_index *index;
+    void *scratch; /* 4096 aligned working memory */
+    size_t scratch_size; /* at least BB_RECOVER_SCRATCH_MIN */
+    void (*progress)(void *context, const char *step, uint64_t done, uint64_t total);
+    void *context;
+};
+#define BB_RECOVER_SCRATCH_MIN ((size_t)4 << 20)
+
+/* What went wrong, as a sentence for a person: what was found, and the cure. */
+struct bb_explain {
+    char text[320];
+};
+
+/* Recovery of a pair. Errors: NOT_FORMATTED, FOREIGN, STALE_INDEX, STALE_DATA, LOST_RECORD, OVERLAP,
+ * SET_MISMATCH, DAMAGED, GEOMETRY, VERSION, or of the devices. */
+BB_MUST_USE int bb_recover(const struct bb_recover_config *config,
+                           struct bb_recovered *ret_recovered, struct bb_explain *ret_explain);
+
+/* Steps 2 to 5 only, nothing written: what recovery would find. For bbfsck. */
+BB_MUST_USE int bb_recover_check(const struct bb_recover_config *config,
+                                 struct bb_recovered *ret_recovered,
+                                 struct bb_explain *ret_explain);
+
+/* Rebuilds the index from the data device. config->index is fresh and empty, of any identity;
+ * `index_uuid` becomes the pair's. Afterwards bb_recover on the pair succeeds. */
+BB_MUST_USE int bb_rebuild(const struct bb_recover_config *config,
+                           const struct bb_uuid *index_uuid, struct bb_recovered *ret_recovered,
+                           struct bb_explain *ret_explain);
+
+#endif
