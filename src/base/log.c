@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Settings are written by bb_log_init before there are threads and only read afterwards. A line is
+ * built on the stack and leaves in one write(2), so that lines of several threads do not mix. */
+#include "bb/log.h"
+
+#include "bb/assert.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_SIZE 1024
+
+static struct {
+    char program[32]; /* with ": " behind it, or empty */
+    enum bb_log_level level;
+    bool to_journal;
+} settings = {.level = BB_LOG_INFO};
+
+void bb_log_init(const char *program, enum bb_log_level level)
+{
+    BB_ASSERT(program != NULL);
+    BB_ASSERT(level >= BB_LOG_ERROR && level <= BB_LOG_DEBUG);
+    (void)snprintf(settings.program, sizeof(settings.program), "%.28s: ", program);
+    settings.level = level;
+    settings.to_journal = getenv("JOURNAL_STREAM") != NULL;
+}
+
+/* Bytes that a snprintf of `result` left in a buffer of `size`. */
+static size_t written(int result, size_t size)
+{
+    if (result < 0)
+        return 0;
+    return (size_t)result < size ? (size_t)result : size - 1;
+}
+
+void bb_log(enum bb_log_level level, const char *format, ...)
+{
+    if (level > settings.level)
+        return;
+    int saved_errno = errno;
+    char line[LINE_SIZE];
+    size_t room = sizeof(line) - 1; /* for the newline */
+    size_t len = 0;
+    if (settings.to_journal)
+        len = written(snprintf(line, room, "<%d>", (int)level), room);
+    len += written(snprintf(line + len, room - len, "%s", settings.program), room - len);
+
+    va_list arguments;
+    va_start(arguments, format);
+    int result = vsnprintf(line + len, room - len, format, arguments);
+    va_end(arguments);
+    size_t end = len + written(result, room - len);
+    BB_ASSERT(end < sizeof(line));
+    /* One event, one line: a name with a line break in it must not forge a second one. */
+    for (size_t i = len; i < end; i++) {
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = '?';
+    }
+    line[end] = '\n';
+    (void)!write(STDERR_FILENO, line, end + 1); /* nobody to tell */
+    errno = saved_errno;
+}
