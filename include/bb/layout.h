@@ -17,6 +17,8 @@
 #define BB_ZONE_SIZE_MIN (4ull << 20)
 #define BB_JOURNAL_SIZE_MIN (8ull << 20)
 #define BB_JOURNAL_SIZE_MAX (512ull << 20)
+/* Smallest device: head, the smallest ring (1 MiB, for tests), one zone, tail. */
+#define BB_DEVICE_SIZE_MIN (BB_HEAD_SIZE + (1ull << 20) + BB_ZONE_SIZE_MIN + BB_TAIL_SIZE)
 #define BB_INDEX_BYTES_PER_BLOCK 85u /* measured: LMDB, random 32-byte keys, 16-byte values */
 
 struct bb_layout {
@@ -43,11 +45,12 @@ struct bb_zone {
 uint64_t bb_layout_journal_size(uint64_t device_size);
 
 /* Lays out a device of `device_size` bytes. journal_size is a multiple of 1 MiB and at least 1 MiB,
- * zone_size a power of two and at least 4 MiB. BB_ERR_GEOMETRY when no zone fits. */
+ * zone_size a power of two and at least 4 MiB. BB_ERR_GEOMETRY when no zone fits, or when the pages
+ * would not fit the 32-bit page number (above 1.7 PiB). */
 BB_MUST_USE int bb_layout_make(uint64_t device_size, uint64_t journal_size, uint64_t zone_size,
                                struct bb_layout *ret_layout);
 
-/* Byte offset of superblock copy 1..4. */
+/* Byte offset of superblock copy 1..4. For a device below 16 MiB some of them lie behind its end. */
 uint64_t bb_layout_super_offset(uint64_t device_size, unsigned copy);
 
 /* Zone `index` < zone_count. */
