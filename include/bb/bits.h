@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Small arithmetic: alignment, powers of two, minimum and maximum. Pure.
+ * Small arithmetic: alignment, powers of two, minimum and maximum, all-zero ranges. Pure.
  */
 #ifndef BB_BITS_H
 #define BB_BITS_H
@@ -7,7 +7,9 @@
 #include "bb/assert.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define BB_KIB ((uint64_t)1 << 10)
 #define BB_MIB ((uint64_t)1 << 20)
@@ -64,6 +66,14 @@ static inline uint64_t bb_min_u64(uint64_t a, uint64_t b)
 static inline uint64_t bb_max_u64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
+}
+
+/* Whether all `size` bytes are zero; size > 0. */
+static inline bool bb_is_zero(const void *data, size_t size)
+{
+    const uint8_t *bytes = (const uint8_t *)data;
+    BB_ASSERT(size > 0);
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
 }
 
 #endif

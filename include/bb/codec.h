@@ -3,6 +3,8 @@
  *
  * decode checks everything that the bytes alone can say (magic, version, reserved zeros, ranges,
  * digest) plus identity where it is passed in; it returns an error and leaves its output untouched.
+ * Whatever is wrong with a record, item, page or entry is BB_ERR_DAMAGED: the superblock's version
+ * speaks for the whole store.
  * encode asserts its input, sets the digest and writes every byte of the unit.
  */
 #ifndef BB_CODEC_H
