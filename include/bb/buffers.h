@@ -3,7 +3,7 @@
  * that is registered with the ring. Buddy allocation inside (buddy.h). Owner: one worker.
  *
  * A fifth of the region is kept for buffers of at most 64 KiB, so that large bodies cannot starve
- * small requests.
+ * small requests: a larger one is only handed out while a fifth stays free after it.
  */
 #ifndef BB_BUFFERS_H
 #define BB_BUFFERS_H
