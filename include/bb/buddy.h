@@ -52,7 +52,7 @@ BB_MUST_USE int bb_buddy_allocate_run(struct bb_buddy *buddy, unsigned order, un
  * each. */
 BB_MUST_USE int bb_buddy_claim(struct bb_buddy *buddy, uint64_t unit, uint64_t count);
 
-/* Ends the start-up: recomputes the summaries that the claims left behind (about 30 us per zone).
+/* Ends the start-up: recomputes the summaries that the claims left behind (about 50 us per zone).
  * The first allocate, allocate_run or free does it if the caller has not; until then
  * bb_buddy_free_count and bb_buddy_largest_order do not know of claims. */
 void bb_buddy_ready(struct bb_buddy *buddy);

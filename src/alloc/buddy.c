@@ -207,14 +207,13 @@ void bb_buddy_ready(struct bb_buddy *buddy)
             continue;
         uint64_t first = (uint64_t)z << buddy->chunk_shift;
         uint64_t count = bb_div_ceil(zone->unit_count, BB_CHUNK_UNITS);
+        /* Nothing but add_zone wrote the summary of a stale zone, so it still counts all as free.
+         */
         for (uint64_t i = 0; i < count; i++) {
-            /* Nothing but add_zone wrote the summary of a stale zone: what it counted follows. */
-            struct bb_chunk fresh = {{0}};
-            uint64_t length = zone->unit_count - i * BB_CHUNK_UNITS;
-            if (length < BB_CHUNK_UNITS)
-                bb_chunk_set(&fresh, (unsigned)length, BB_CHUNK_UNITS - (unsigned)length);
+            uint64_t length = bb_min_u64(zone->unit_count - i * BB_CHUNK_UNITS, BB_CHUNK_UNITS);
             uint8_t counted[BB_ORDER_COUNT];
-            bb_chunk_count(&fresh, counted);
+            for (unsigned order = 0; order < BB_ORDER_COUNT; order++)
+                counted[order] = (uint8_t)(length >> order & 1);
             chunk_recount(buddy, first + i, counted);
         }
         zone->stale = false;
