@@ -56,7 +56,8 @@ struct place {
 static struct plan plan_make(uint32_t zone_count, uint64_t zone_units)
 {
     BB_ASSERT(zone_count >= 1);
-    BB_ASSERT(zone_units >= 1 && zone_units <= (uint64_t)1 << 36);
+    BB_ASSERT(zone_units >= 1);
+    BB_ASSERT(zone_units <= (uint64_t)1 << 36);
     struct plan plan = {0};
     plan.chunk_shift = bb_log2_ceil(bb_div_ceil(zone_units, BB_CHUNK_UNITS));
     plan.chunk_count = (uint64_t)zone_count << plan.chunk_shift;
@@ -116,7 +117,8 @@ void bb_buddy_add_zone(struct bb_buddy *buddy, uint64_t first_unit, uint64_t uni
 {
     BB_ASSERT(buddy->zone_count < buddy->zone_max);
     BB_ASSERT(bb_is_aligned(first_unit, BB_CHUNK_UNITS));
-    BB_ASSERT(unit_count >= 1 && unit_count <= buddy->zone_units);
+    BB_ASSERT(unit_count >= 1);
+    BB_ASSERT(unit_count <= buddy->zone_units);
     BB_ASSERT(first_unit <= UINT64_MAX - unit_count);
     if (buddy->zone_count > 0) {
         const struct zone *last = &buddy->zones[buddy->zone_count - 1];
@@ -223,7 +225,8 @@ void bb_buddy_ready(struct bb_buddy *buddy)
 /* Takes the first `count` units of the lowest free buddy of exactly `order`, which must exist. */
 static uint64_t take(struct bb_buddy *buddy, unsigned order, unsigned count)
 {
-    BB_ASSERT(count >= 1 && count <= 1u << order);
+    BB_ASSERT(count >= 1);
+    BB_ASSERT(count <= 1u << order);
     uint64_t chunk = bb_summary_first(&buddy->summary, order);
     bool more;
     unsigned position = bb_chunk_first(&buddy->chunks[chunk], order, &more);
@@ -260,7 +263,8 @@ int bb_buddy_allocate_run(struct bb_buddy *buddy, unsigned order, unsigned count
                           uint64_t *ret_unit, unsigned *ret_count)
 {
     BB_ASSERT(order <= BB_ORDER_MAX);
-    BB_ASSERT(count >= 1 && count <= BB_CHUNK_UNITS);
+    BB_ASSERT(count >= 1);
+    BB_ASSERT(count <= BB_CHUNK_UNITS);
     if (buddy->loading)
         bb_buddy_ready(buddy);
     unsigned wanted = order + bb_log2_ceil(count);
