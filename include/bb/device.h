@@ -19,8 +19,8 @@ struct bb_device {
     char path[256];
     bool is_block;
     bool direct;           /* O_DIRECT is in effect */
-    bool write_back;       /* the device says it has a volatile cache */
-    bool whole_disk;       /* not a partition, loop device or file */
+    bool write_back;       /* it has a volatile cache, or does not say (files) */
+    bool whole_disk;       /* not a partition, file or virtual device (loop, zram, mapper) */
     bool read_only;
     dev_t number;          /* of the block device, or st_dev of the file */
     ino_t inode;           /* of the file, 0 for a block device */
@@ -39,8 +39,8 @@ enum bb_device_mode {
 
 /* Opens `path`. In exclusive mode a device that is held is retried every 50 ms for up to wait_ms;
  * on the first refusal on_wait (may be NULL) is called once with a sentence. BB_ERR_HELD when it
- * stays held, BB_ERR_GEOMETRY for sectors above 4096, -ENOTBLK for neither device nor file, else
- * -errno. ret_device is untouched on failure. */
+ * stays held, BB_ERR_GEOMETRY for sectors above 4096, -ENOTBLK for neither device nor file, -EROFS
+ * for a read-only one in exclusive mode, else -errno. ret_device is untouched on failure. */
 BB_MUST_USE int bb_device_open(const char *path, enum bb_device_mode mode, unsigned wait_ms,
                                void (*on_wait)(const char *sentence), struct bb_device *ret_device);
 void bb_device_close(struct bb_device *device);
@@ -48,7 +48,8 @@ void bb_device_close(struct bb_device *device);
 /* fsync: everything written before is on stable storage, also what an earlier process wrote. */
 BB_MUST_USE int bb_device_sync(const struct bb_device *device);
 
-/* Whether a and b are the same or one contains the other (partition of the disk, same file). */
+/* Whether bytes of a are bytes of b: the same device or file, a partition and its disk, loop devices
+ * on one file, a loop device and its file or device. */
 bool bb_device_overlap(const struct bb_device *a, const struct bb_device *b);
 
 /* Whole-buffer transfers for tools; offset, size and buffer 4096 aligned. */
@@ -60,6 +61,7 @@ BB_MUST_USE int bb_device_write(const struct bb_device *device, uint64_t offset,
 BB_MUST_USE int bb_device_zero(const struct bb_device *device, uint64_t offset, uint64_t size);
 /* True when zeroing a large range is cheap (write zeroes offload, or a regular file). */
 bool bb_device_zero_is_cheap(const struct bb_device *device);
+/* -EOPNOTSUPP where it is impossible, and for files: a hole there would be a later ENOSPC. */
 BB_MUST_USE int bb_device_discard(const struct bb_device *device, uint64_t offset, uint64_t size);
 
 #endif
