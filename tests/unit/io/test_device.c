@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <linux/loop.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,7 +56,8 @@ struct loop {
 };
 
 /* A loop device over part of a file or device. Skips the test where there is none to be had. */
-static struct loop attach(const char *backing, uint64_t offset, uint64_t size, unsigned sector)
+static struct loop attach(const char *backing, uint64_t offset, uint64_t size, unsigned sector,
+                          unsigned flags)
 {
     struct loop loop = {.fd = -1};
     int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
@@ -72,7 +72,8 @@ static struct loop attach(const char *backing, uint64_t offset, uint64_t size, u
         if (loop.fd < 0)
             break;
         struct loop_config config = {.fd = (unsigned)file, .block_size = sector};
-        config.info.lo_flags = LO_FLAGS_AUTOCLEAR; /* gone with its last opener, come what may */
+        config.info.lo_flags =
+            LO_FLAGS_AUTOCLEAR | flags; /* gone with its last opener, come what may */
         config.info.lo_offset = offset;
         config.info.lo_sizelimit = size;
         if (ioctl(loop.fd, LOOP_CONFIGURE, &config) != 0) { /* somebody was faster */
@@ -278,7 +279,7 @@ static void loop_device_is_described(void **state)
     (void)state;
     const unsigned sectors[] = {512, 4096};
     for (size_t i = 0; i < 2; i++) {
-        struct loop loop = attach(file_path, 0, 0, sectors[i]);
+        struct loop loop = attach(file_path, 0, 0, sectors[i], 0);
         struct bb_device device = open_or_fail(loop.path, BB_DEVICE_EXCLUSIVE);
         assert_true(device.is_block);
         assert_true(device.direct);
@@ -304,7 +305,7 @@ static void loop_device_is_described(void **state)
 static void exclusively_opened_device_is_held(void **state)
 {
     (void)state;
-    struct loop loop = attach(file_path, 0, 0, 512);
+    struct loop loop = attach(file_path, 0, 0, 512, 0);
     int fd = open(loop.path, O_RDWR | O_EXCL | O_CLOEXEC); /* what a mount does too */
     assert_true(fd >= 0);
     struct bb_device device;
@@ -327,7 +328,7 @@ static void exclusively_opened_device_is_held(void **state)
 static void locked_block_device_is_held(void **state)
 {
     (void)state;
-    struct loop loop = attach(file_path, 0, 0, 512);
+    struct loop loop = attach(file_path, 0, 0, 512, 0);
     int fd = open(loop.path, O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0);
     assert_int_equal(flock(fd, LOCK_SH), 0);
@@ -340,7 +341,7 @@ static void locked_block_device_is_held(void **state)
 static void sectors_above_4096_are_refused(void **state)
 {
     (void)state;
-    struct loop loop = attach(file_path, 0, 0, 0);
+    struct loop loop = attach(file_path, 0, 0, 0, 0);
     if (ioctl(loop.fd, LOOP_SET_BLOCK_SIZE, 8192ul) != 0) {
         detach(&loop);
         print_message("skipped: this kernel makes no sectors of 8192 bytes\n");
@@ -353,9 +354,7 @@ static void sectors_above_4096_are_refused(void **state)
 static void read_only_device_is_refused_for_writing(void **state)
 {
     (void)state;
-    struct loop loop = attach(file_path, 0, 0, 512);
-    int on = 1;
-    assert_int_equal(ioctl(loop.fd, BLKROSET, &on), 0);
+    struct loop loop = attach(file_path, 0, 0, 512, LO_FLAGS_READ_ONLY);
     struct bb_device device = open_or_fail(loop.path, BB_DEVICE_READ);
     assert_true(device.read_only);
     bb_device_close(&device);
@@ -366,10 +365,10 @@ static void read_only_device_is_refused_for_writing(void **state)
 static void loop_devices_overlap_where_their_bytes_do(void **state)
 {
     (void)state;
-    struct loop whole = attach(file_path, 0, 0, 512);
-    struct loop front = attach(file_path, 0, BB_MIB, 512);
-    struct loop back = attach(file_path, BB_MIB, BB_MIB, 512);
-    struct loop nested = attach(back.path, 0, 65536, 512);
+    struct loop whole = attach(file_path, 0, 0, 512, 0);
+    struct loop front = attach(file_path, 0, BB_MIB, 512, 0);
+    struct loop back = attach(file_path, BB_MIB, BB_MIB, 512, 0);
+    struct loop nested = attach(back.path, 0, 65536, 512, 0);
     struct bb_device file = open_or_fail(file_path, BB_DEVICE_READ);
     struct bb_device a = open_or_fail(whole.path, BB_DEVICE_READ);
     struct bb_device b = open_or_fail(front.path, BB_DEVICE_READ);
