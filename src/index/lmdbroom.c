@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * How much the index still takes. Copy on write needs free pages even to delete, so three times the
+ * largest transaction stays free: one to write, and the pages of the two before it, which LMDB does
+ * not reuse yet. On small devices the transactions are made small instead.
+ */
+#include "bb/indexcodec.h"
+#include "lmdbenv.h"
+
+#define FREE_LIST ((MDB_dbi)0) /* LMDB's numbers of its own two databases */
+#define MAIN_LIST ((MDB_dbi)1)
+
+#define RESERVE_TRANSACTIONS 3
+#define RESERVE_SHARE 8      /* of the map, on small devices */
+#define TRANSACTION_FIXED 16 /* pages: roots, state row, free list */
+#define SLICE_MIN 16u
+#define RECORD_SIZE (8 + 32 + sizeof(struct bb_disk_index_value) + 2) /* with node head and slot   \
+                                                                       */
+#define SPLIT_SHARE 8 /* one of so many inserts splits its leaf, at worst, when fill is mixed */
+
+/* Each key dirties a leaf of its own; an eighth more for branches and new leaves. */
+static uint64_t transaction_pages(uint64_t keys)
+{
+    return TRANSACTION_FIXED + keys + keys / 8;
+}
+
+uint32_t bb_lmdb_slice_max(uint64_t map_pages)
+{
+    uint64_t largest = map_pages / (RESERVE_TRANSACTIONS * RESERVE_SHARE);
+    if (largest < transaction_pages(SLICE_MIN))
+        return SLICE_MIN;
+    uint64_t keys = (largest - TRANSACTION_FIXED) * 8 / 9;
+    return keys < BB_INDEX_SLICE_MAX ? (uint32_t)keys : BB_INDEX_SLICE_MAX;
+}
+
+uint64_t bb_lmdb_room(const struct bb_lmdb_stats *stats)
+{
+    uint64_t reserve =
+        RESERVE_TRANSACTIONS * transaction_pages(bb_lmdb_slice_max(stats->map_pages));
+    BB_ASSERT(stats->page_size > 16);
+    if (stats->map_pages <= stats->used_pages + reserve)
+        return 0;
+    uint64_t spare = stats->map_pages - stats->used_pages - reserve;
+    uint64_t per_page = (stats->page_size - 16) / RECORD_SIZE;
+    /* Certain: a leaf that was split is half full, whatever comes. A fortieth goes to branches. */
+    uint64_t pages = stats->block_pages + spare;
+    uint64_t certain = (pages - pages / 40) * per_page / 2;
+    certain = certain > stats->records ? certain - stats->records : 0;
+    /* Beyond that it depends on how many leaves are about to split: all, after a bulk load. */
+    bool dense = stats->records > stats->block_pages * per_page * 4 / 5;
+    uint64_t likely = dense ? spare - spare / 40 : (spare - spare / 40) * SPLIT_SHARE;
+    return certain > likely ? certain : likely;
+}
+
+static int add_pages(MDB_txn *txn, MDB_dbi dbi, uint64_t *pages, MDB_stat *ret_stat)
+{
+    int rc = mdb_stat(txn, dbi, ret_stat);
+    if (rc == 0)
+        *pages += ret_stat->ms_branch_pages + ret_stat->ms_leaf_pages + ret_stat->ms_overflow_pages;
+    return rc;
+}
+
+int bb_lmdbroom_count(struct bb_lmdb *lmdb, MDB_txn *txn, struct bb_lmdb_stats *ret_stats)
+{
+    uint64_t block_pages = 0, other_pages = 2;
+    MDB_stat block, other;
+    int rc = add_pages(txn, lmdb->block, &block_pages, &block);
+    if (rc == 0)
+        rc = add_pages(txn, lmdb->state, &other_pages, &other);
+    if (rc == 0)
+        rc = add_pages(txn, FREE_LIST, &other_pages, &other);
+    if (rc == 0)
+        rc = add_pages(txn, MAIN_LIST, &other_pages, &other);
+    if (rc != 0)
+        return bb_lmdb_error(rc);
+    ret_stats->records = block.ms_entries;
+    ret_stats->block_pages = block_pages;
+    ret_stats->used_pages = block_pages + other_pages;
+    ret_stats->map_pages = lmdb->map_pages;
+    ret_stats->page_size = lmdb->page_size;
+    return 0;
+}
+
+int bb_lmdbroom_update(struct bb_lmdb *lmdb)
+{
+    struct bb_lmdb_stats stats;
+    int rc = bb_lmdb_reader_refresh(&lmdb->account);
+    if (rc == 0)
+        rc = bb_lmdbroom_count(lmdb, lmdb->account.txn, &stats);
+    bb_lmdb_reader_rest(&lmdb->account);
+    if (rc == 0)
+        atomic_store_explicit(&lmdb->room, bb_lmdb_room(&stats), memory_order_relaxed);
+    return rc;
+}
+
+int bb_lmdb_get_stats(struct bb_lmdb *lmdb, struct bb_lmdb_stats *ret_stats)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(lmdb->env, NULL, MDB_RDONLY, &txn);
+    if (rc != 0)
+        return bb_lmdb_error(rc);
+    rc = bb_lmdbroom_count(lmdb, txn, ret_stats);
+    mdb_txn_abort(txn);
+    return rc;
+}
