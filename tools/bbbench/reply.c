@@ -130,34 +130,33 @@ static void accept_head(struct bb_reply *reply, const struct head *head)
     reply->state = reply->body_left == 0 ? BB_REPLY_DONE : BB_REPLY_BODY;
 }
 
+/* Keeps the start of a head for later; returns how many bytes fit. */
+static size_t keep_head(struct bb_reply *reply, const char *data, size_t len)
+{
+    size_t room = BB_REPLY_HEAD_MAX - reply->head_len;
+    size_t take = len < room ? len : room;
+    memcpy(reply->head + reply->head_len, data, take);
+    reply->head_len += (uint32_t)take;
+    return take;
+}
+
 /* Takes head bytes from `data`; returns how many. */
 static size_t feed_head(struct bb_reply *reply, const char *data, size_t len)
 {
     struct head head = {0};
-    if (reply->head_len == 0) {
-        long size = parse_head(data, len, &head);
-        if (size > 0) {
-            accept_head(reply, &head);
-            return (size_t)size;
-        }
-        if (size < 0) {
-            reply->state = BB_REPLY_BAD;
-            return len;
-        }
-    }
     size_t kept = reply->head_len;
-    size_t take = len < BB_REPLY_HEAD_MAX - kept ? len : BB_REPLY_HEAD_MAX - kept;
-    memcpy(reply->head + kept, data, take);
-    reply->head_len = (uint32_t)(kept + take);
-    if (memchr(data, '\n', take) == NULL && reply->head_len < BB_REPLY_HEAD_MAX)
-        return take;
-    long size = parse_head(reply->head, reply->head_len, &head);
+    size_t taken = kept == 0 ? len : keep_head(reply, data, len);
+    const char *start = kept == 0 ? data : reply->head;
+    size_t total = kept + taken;
+    if (kept > 0 && memchr(data, '\n', taken) == NULL && total < BB_REPLY_HEAD_MAX)
+        return taken;
+    long size = parse_head(start, total, &head);
     if (size < 0) {
         reply->state = BB_REPLY_BAD;
-        return take;
+        return taken;
     }
     if (size == 0)
-        return take;
+        return kept == 0 ? keep_head(reply, data, len) : taken;
     BB_ASSERT((size_t)size > kept);
     accept_head(reply, &head);
     return (size_t)size - kept;

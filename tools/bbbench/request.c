@@ -221,7 +221,8 @@ static void report_fault(struct bb_load *load, const struct bb_conn *conn, enum 
     }
     char text[BB_LOAD_TEXT_MAX + 1];
     uint32_t len = 0;
-    while (len < conn->text_len && conn->text[len] >= ' ' && conn->text[len] <= '~') {
+    bool block = conn->op == BB_OP_GET && conn->reply.status == 200; /* no text */
+    while (!block && len < conn->text_len && conn->text[len] >= ' ' && conn->text[len] <= '~') {
         text[len] = conn->text[len];
         len++;
     }
