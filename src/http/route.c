@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The router. No decoding, no normalisation: a path is one of the listed ones byte by byte or it
+ * does not exist.
+ */
+#include "bb/route.h"
+
+#include "refuse.h"
+
+#define ANY_METHOD "GET, HEAD, PUT, POST, DELETE"
+
+enum resource {
+    RESOURCE_NEW_BLOCK,
+    RESOURCE_BLOCK,
+    RESOURCE_PROOF,
+    RESOURCE_BLOCKS,
+    RESOURCE_MISSING,
+    RESOURCE_LIVEZ,
+    RESOURCE_READYZ,
+    RESOURCE_STATUS,
+    RESOURCE_METRICS,
+    RESOURCE_NONE,
+};
+
+static const struct {
+    const char *path; /* NULL: carries a hash */
+    const char *allow;
+    unsigned methods; /* bits of enum bb_http_method */
+    enum bb_route_op op;
+} resources[] = {
+#define BIT(method) (1u << BB_HTTP_##method)
+#define READS (BIT(GET) | BIT(HEAD))
+    [RESOURCE_NEW_BLOCK] = {"/block", "PUT, POST", BIT(PUT) | BIT(POST), BB_ROUTE_PUT},
+    [RESOURCE_BLOCK] = {NULL, "GET, HEAD, PUT, DELETE", READS | BIT(PUT) | BIT(DELETE),
+                        BB_ROUTE_GET},
+    [RESOURCE_PROOF] = {NULL, "GET, HEAD", READS, BB_ROUTE_PROOF},
+    [RESOURCE_BLOCKS] = {"/blocks", "GET, HEAD", READS, BB_ROUTE_LIST},
+    [RESOURCE_MISSING] = {"/blocks/missing", "POST", BIT(POST), BB_ROUTE_MISSING},
+    [RESOURCE_LIVEZ] = {"/livez", "GET, HEAD", READS, BB_ROUTE_LIVEZ},
+    [RESOURCE_READYZ] = {"/readyz", "GET, HEAD", READS, BB_ROUTE_READYZ},
+    [RESOURCE_STATUS] = {"/status", "GET, HEAD", READS, BB_ROUTE_STATUS},
+    [RESOURCE_METRICS] = {"/metrics", "GET, HEAD", READS, BB_ROUTE_METRICS},
+#undef READS
+#undef BIT
+};
+
+static bool span_is(struct bb_http_span span, const char *text)
+{
+    return span.at != NULL && span.len == strlen(text) && memcmp(span.at, text, span.len) == 0;
+}
+
+/* Resource of "/block/...": a hash, perhaps with /proof behind it; -1 when the name is no hash. */
+static int find_named(struct bb_http_span name, struct bb_hash *ret_hash)
+{
+    static const char proof[] = "/proof";
+    const size_t proof_len = sizeof(proof) - 1;
+    if (bb_hash_from_hex(name.at, name.len, ret_hash))
+        return RESOURCE_BLOCK;
+    if (name.len == BB_HASH_HEX_SIZE + proof_len &&
+        memcmp(name.at + BB_HASH_HEX_SIZE, proof, proof_len) == 0 &&
+        bb_hash_from_hex(name.at, BB_HASH_HEX_SIZE, ret_hash))
+        return RESOURCE_PROOF;
+    return -1;
+}
+
+static int find_resource(struct bb_http_span path, struct bb_hash *ret_hash)
+{
+    static const char prefix[] = "/block/";
+    const size_t prefix_len = sizeof(prefix) - 1;
+    if (path.at != NULL && path.len >= prefix_len && memcmp(path.at, prefix, prefix_len) == 0)
+        return find_named((struct bb_http_span){path.at + prefix_len, path.len - prefix_len},
+                          ret_hash);
+    for (int i = 0; i < RESOURCE_NONE; i++)
+        if (resources[i].path != NULL && span_is(path, resources[i].path))
+            return i;
+    return RESOURCE_NONE;
+}
+
+static int refuse(struct bb_http_refusal *ret_refusal, int status, const char *what,
+                  const struct bb_http_span *found, const char *cure)
+{
+    const struct bb_http_span none = {NULL, 0};
+    (void)bb_http_refuse(ret_refusal, status, what, found != NULL ? *found : none, cure);
+    return status;
+}
+
+int bb_route_find(const struct bb_http_request *http, struct bb_route *ret_route,
+                  struct bb_http_refusal *ret_refusal)
+{
+    struct bb_route route = {.allow = ANY_METHOD};
+    int resource = find_resource(http->path, &route.hash);
+    if (resource >= 0 && resource < RESOURCE_NONE)
+        route.allow = resources[resource].allow;
+    if (http->method == BB_HTTP_REFUSED) {
+        *ret_route = route;
+        return refuse(ret_refusal, 405, "method", NULL,
+                      "CONNECT, TRACE and OPTIONS are not served, use what Allow says");
+    }
+    if (resource < 0)
+        return refuse(ret_refusal, 400, "name", &http->path,
+                      "a block's name is 64 lower-case hex digits");
+    if (resource == RESOURCE_NONE)
+        return refuse(ret_refusal, 404, "path", &http->path, "blocks are at /block/<hash>");
+    if ((resources[resource].methods & 1u << http->method) == 0) {
+        *ret_route = route;
+        return refuse(ret_refusal, 405, "method", NULL,
+                      "not allowed for this path, use what Allow says");
+    }
+    route.op = resources[resource].op;
+    route.named = resource == RESOURCE_BLOCK || resource == RESOURCE_PROOF;
+    if (resource == RESOURCE_BLOCK && http->method == BB_HTTP_PUT)
+        route.op = BB_ROUTE_PUT;
+    if (resource == RESOURCE_BLOCK && http->method == BB_HTTP_DELETE)
+        route.op = BB_ROUTE_DELETE;
+    route.takes_body = route.op == BB_ROUTE_PUT || route.op == BB_ROUTE_MISSING;
+    BB_ASSERT(route.named || (route.op != BB_ROUTE_GET && route.op != BB_ROUTE_DELETE));
+    *ret_route = route;
+    return 0;
+}
