@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reading the journal back: from an anchor to the first record that does not continue the chain, then
- * ahead through the rest of the ring for proof that something acknowledged is missing. Shared by
- * recovery, rebuild and check. Blocking, over bb_io.
+ * Reading the journal back: from an anchor to the first record that does not continue the chain,
+ * and the proof, from the whole ring, that nothing acknowledged is missing there. Shared by
+ * recovery, rebuild and check. Blocking, over bb_io; writes nothing.
+ *
+ * A ring unit that cannot be read is no record. Only where the chain would go on does it stop the
+ * scan with the read error: what stood there may have been acknowledged. Owner: the caller's
+ * thread.
  */
 #ifndef BB_SCAN_H
 #define BB_SCAN_H
@@ -10,33 +14,61 @@
 #include "bb/io.h"
 #include "bb/store.h"
 
-struct bb_scan_result {
-    struct bb_anchor anchor;       /* where it started */
-    struct bb_ring_position last;  /* last accepted record; the anchor's own when there is none */
-    uint64_t durable;              /* D: highest watermark of the accepted records, or the anchor */
-    uint64_t record_count;         /* accepted, without the anchor's record */
-    uint64_t item_count;
-    struct bb_set set;             /* anchor plus items */
-    uint64_t lost_sequence;        /* with BB_ERR_LOST_RECORD: first missing record */
-    uint64_t proof_sequence;       /* and the record that proves it */
-    uint64_t newest_anchor;        /* newest anchor sequence carried by a valid record of the epoch */
-    struct bb_anchor carried;      /* that anchor, whole; for rebuild */
-    bool carried_found;
+#define BB_SCAN_BUFFER_SIZE ((size_t)256 << 10)
+
+struct bb_scan {
+    struct bb_io *io;
+    const struct bb_super *super;
+    void *buf; /* BB_SCAN_BUFFER_SIZE bytes, 4096 aligned */
 };
 
-/* Called for every item of the accepted records in order; not 0 stops and is returned. */
+/* What the whole ring says, without an anchor. "Of the epoch" is: exactly the superblock's. */
+struct bb_survey {
+    bool found;                /* there is a valid record of the epoch */
+    uint64_t newest_sequence;  /* of the epoch's valid records */
+    struct bb_anchor carried;  /* newest anchor that one of them carries */
+    uint64_t durable;          /* highest watermark D of them */
+    uint64_t durable_sequence; /* and the record that carries it */
+    uint64_t last_sequence;    /* newest valid record of this store of any epoch */
+    uint64_t unreadable_units;
+};
+
+struct bb_scan_result {
+    struct bb_anchor anchor;      /* where it started */
+    struct bb_ring_position last; /* last accepted record; the anchor's own when there is none */
+    uint64_t durable;             /* D: highest watermark of the accepted records, or the anchor */
+    uint64_t record_count;        /* accepted, without the anchor's record */
+    uint64_t item_count;
+    struct bb_set set;       /* anchor plus items */
+    uint64_t lost_sequence;  /* with BB_ERR_LOST_RECORD: first missing record */
+    uint64_t proof_sequence; /* and the record that proves it, or the clean mark */
+    uint64_t stop_position;  /* ring unit where the next record would stand */
+};
+
+/* Called for every item of the accepted records in order; not 0 stops and is returned. index counts
+ * within the record. */
 typedef int bb_scan_item_fn(void *context, uint64_t sequence, uint32_t index,
                             const struct bb_item *item);
 
-/* Looks at the whole ring: newest anchor carried by any valid record of this epoch. */
-BB_MUST_USE int bb_scan_newest_anchor(struct bb_io *io, const struct bb_super *super,
-                                      struct bb_scan_result *ret_result);
+/* The anchor that a record carries: record 0 carries none and is itself the first one. */
+struct bb_anchor bb_scan_anchor_of(const struct bb_record *record);
 
-/* Scans from `anchor`. BB_ERR_FOREIGN when the anchor's record does not stand in the ring with its
- * digest; BB_ERR_LOST_RECORD; BB_ERR_DAMAGED when a clean store does not reach its mark. visit may be
- * NULL. May be called several times: passes within a memory budget. */
-BB_MUST_USE int bb_scan_journal(struct bb_io *io, const struct bb_super *super,
+/* Reads every valid record of the ring. Errors of the device other than of the medium are returned.
+ */
+BB_MUST_USE int bb_scan_survey(const struct bb_scan *scan, struct bb_survey *ret_survey);
+
+/* Scans from `anchor`, whose record may be of an earlier epoch: it is named by its digest.
+ * BB_ERR_FOREIGN when that record does not stand at its place with that digest; BB_ERR_LOST_RECORD
+ * when the survey, or the mark of a clean stop, proves that the record behind the last accepted one
+ * was acknowledged; BB_ERR_DAMAGED when items contradict the count; a read error. ret_result is
+ * filled as far as the scan came.
+ * visit NULL: the set is computed, and the proof demanded. With visit (a later pass, the same ring)
+ * neither: ret_result->set stays the anchor's. survey may be NULL then. */
+BB_MUST_USE int bb_scan_journal(const struct bb_scan *scan, const struct bb_survey *survey,
                                 const struct bb_anchor *anchor, bb_scan_item_fn *visit,
                                 void *context, struct bb_scan_result *ret_result);
+
+/* Whether an error says that the medium, not the device or the program, failed. */
+bool bb_scan_is_medium_error(int error);
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The four superblock copies as one value: quorum, repair, update. Blocking, over bb_io; for format,
- * recovery and the offline tools (the running engine updates them with events, see superwrite.h).
+ * The four superblock copies as one value: quorum, repair, update. Blocking, over bb_io; for
+ * format, recovery and the offline tools (the running engine updates them with events of its own).
  *
- * The newest generation with two equal copies counts; a lone newer copy is a torn update.
+ * The newest generation with two equal copies counts; a lone newer copy is a torn update. So an
+ * update that was cut in its first pair is undone at the next start, one that reached the second
+ * pair is completed. Any thread; one at a time.
  */
 #ifndef BB_SUPERBLOCK_H
 #define BB_SUPERBLOCK_H
@@ -11,22 +13,29 @@
 #include "bb/io.h"
 
 struct bb_super_copies {
-    struct bb_super super;                       /* the quorum's */
-    int error[BB_SUPER_COPY_COUNT];              /* 0, or why that copy was not readable */
-    bool differs[BB_SUPER_COPY_COUNT];           /* not equal to the quorum's bytes */
-    uint64_t generation[BB_SUPER_COPY_COUNT];    /* of the readable ones */
+    struct bb_super super;                    /* the quorum's */
+    int error[BB_SUPER_COPY_COUNT];           /* 0, or why that copy was not readable */
+    bool differs[BB_SUPER_COPY_COUNT];        /* not equal to the quorum's bytes */
+    uint64_t generation[BB_SUPER_COPY_COUNT]; /* of the readable ones */
     unsigned equal_count;
 };
 
-/* Reads all copies. BB_ERR_NOT_FORMATTED when no copy is a superblock, BB_ERR_DAMAGED when no two are
- * equal, BB_ERR_GEOMETRY when the device is not as large as at format, BB_ERR_VERSION. */
+/* Reads all copies. In this order: 0 when two are equal and the device is as large and has the
+ * logical sectors as at format; BB_ERR_GEOMETRY when it is not; a read error when a copy could not
+ * be read; BB_ERR_VERSION when one is newer than this program; BB_ERR_NOT_FORMATTED when there is
+ * no copy, or only what a cut format leaves behind (first generation, no two equal); else
+ * BB_ERR_DAMAGED. ret_copies is filled in every case, super only when two copies are equal. */
 BB_MUST_USE int bb_super_load(struct bb_io *io, struct bb_super_copies *ret_copies);
 
-/* Writes the quorum's bytes to the copies that differ, and flushes; nothing to do is fine. */
+/* Writes the quorum's bytes to the copies that differ, and flushes; nothing to do is fine. After 0
+ * all four are equal. */
 BB_MUST_USE int bb_super_heal(struct bb_io *io, struct bb_super_copies *copies);
 
-/* Writes a new generation: copies 1-2, flush, 3-4, flush. All four must be equal beforehand (heal).
- * super->generation is raised here. */
+/* Writes a new generation: copies 1-2, flush, 3-4, flush. All four must be equal beforehand (heal),
+ * or wiped (format). super->generation is raised here. After an error the device decides: load. */
 BB_MUST_USE int bb_super_write(struct bb_io *io, struct bb_super *super);
+
+/* Zeroes all four places for a device of this size, and flushes. */
+BB_MUST_USE int bb_super_wipe(struct bb_io *io);
 
 #endif
