@@ -51,10 +51,10 @@ int bb_err_http(int error)
     const struct entry *entry = entry_of(error);
     if (entry != NULL)
         return entry->http;
-    switch (-error) {
-    case ENOSPC:
+    switch (error) {
+    case -ENOSPC:
         return 507;
-    case ENOENT:
+    case -ENOENT:
         return 404;
     default:
         return 500;
@@ -67,12 +67,12 @@ int bb_err_exit(int error)
     const struct entry *entry = entry_of(error);
     if (entry != NULL)
         return entry->exit;
-    switch (-error) {
+    switch (error) {
     case 0:
         return BB_EXIT_OK;
-    case EIO:
+    case -EIO:
         return BB_EXIT_IO;
-    case EBUSY:
+    case -EBUSY:
         return BB_EXIT_HELD;
     default:
         return BB_EXIT_FAILURE;
