@@ -68,9 +68,9 @@ int bb_layout_make(uint64_t device_size, uint64_t journal_size, uint64_t zone_si
     bool has_short = rest >= BB_ZONE_SIZE_MIN;
     uint64_t zone_count = full_count + (has_short ? 1 : 0);
     BB_ASSERT(zone_count > 0);
-    /* Each zone has at least five pages, so this bounds the count before the product. */
-    if (zone_count > UINT32_MAX ||
-        full_count * zone_pages(zone_size) + (has_short ? zone_pages(rest) : 0) > UINT32_MAX)
+    /* A page describes at least 512 / 5 units, so the product stays far below 2^64; and a zone has
+     * at least five pages, so the count of zones fits 32 bits when that of the pages does. */
+    if (full_count * zone_pages(zone_size) + (has_short ? zone_pages(rest) : 0) > UINT32_MAX)
         return BB_ERR_GEOMETRY;
 
     *ret_layout = (struct bb_layout){
