@@ -145,7 +145,7 @@ static void flips_are_refused(uint32_t item_count, size_t step)
     memset(&untouched, 0x5a, sizeof(untouched));
     size_t size = record.units * BB_UNIT_SIZE;
     for (size_t i = 0; i < size; i += step) {
-        uint8_t flip = i % 2 == 0 ? 0xff : (uint8_t)(1u << i % 8);
+        uint8_t flip = (uint8_t)(i % 2 == 0 ? 0xff : 1u << i % 8);
         buf[i] ^= flip;
         memcpy(&ret, &untouched, sizeof(ret));
         memcpy(before, buf, size);
@@ -287,6 +287,21 @@ static void a_record_of_another_store_or_place_or_length_is_refused(void **state
     assert_int_equal(bb_record_decode(buf, 3, &store, POSITION, &ret), BB_ERR_DAMAGED);
 }
 
+static void a_length_that_does_not_fit_the_items_is_refused(void **state)
+{
+    (void)state;
+    struct bb_disk_record *disk = (struct bb_disk_record *)buf;
+    struct bb_record ret;
+    for (uint32_t claimed = 2; claimed <= 3;
+         claimed++) { /* a unit of zeros more, inside the digest */
+        encode(100);
+        memset(buf + 2 * BB_UNIT_SIZE, 0, BB_UNIT_SIZE);
+        disk->units = bb_le32_make(claimed);
+        sample_reseal(buf, 3 * BB_UNIT_SIZE, DIGEST_OFFSET);
+        assert_int_equal(decode(3, &ret), BB_ERR_DAMAGED);
+    }
+}
+
 static void record_zero_may_carry_the_zero_anchor(void **state)
 {
     (void)state;
@@ -374,6 +389,7 @@ int main(void)
         cmocka_unit_test(every_item_is_looked_at),
         cmocka_unit_test(fields_without_a_rule_may_change_behind_a_valid_digest),
         cmocka_unit_test(a_record_of_another_store_or_place_or_length_is_refused),
+        cmocka_unit_test(a_length_that_does_not_fit_the_items_is_refused),
         cmocka_unit_test(record_zero_may_carry_the_zero_anchor),
         cmocka_unit_test(peek_refuses_what_is_no_record),
         cmocka_unit_test(encoding_the_impossible_aborts),

@@ -257,6 +257,33 @@ static void a_copy_in_the_place_of_another_is_refused(void **state)
     }
 }
 
+static void a_copy_that_names_a_place_where_none_belongs_is_refused(void **state)
+{
+    (void)state;
+    struct bb_super super = sample(), ret;
+    struct bb_disk_super disk;
+    bb_super_encode(&super, 1, &disk);
+    disk.offset = bb_le64_make(3 * BB_MIB);
+    sample_reseal(&disk, sizeof(disk), DIGEST_OFFSET);
+    assert_int_equal(bb_super_decode(&disk, 3 * BB_MIB, 1, &ret), BB_ERR_DAMAGED);
+}
+
+static void an_unknown_state_is_refused(void **state)
+{
+    (void)state;
+    struct bb_super super = sample(), ret;
+    struct bb_disk_super disk;
+    super.clean = false;
+    super.clean_sequence = 0;
+    bb_super_encode(&super, 1, &disk);
+    for (uint32_t value = 0; value < 8; value++) {
+        int expected = value <= BB_SUPER_CLEAN ? 0 : BB_ERR_DAMAGED;
+        disk.state = bb_le32_make(value);
+        sample_reseal(&disk, sizeof(disk), DIGEST_OFFSET);
+        assert_int_equal(bb_super_decode(&disk, offset_of_copy(&super, 1), 1, &ret), expected);
+    }
+}
+
 static void a_blank_unit_is_not_formatted(void **state)
 {
     (void)state;
@@ -367,6 +394,8 @@ int main(void)
         cmocka_unit_test(reserved_bytes_and_label_padding_must_be_zero),
         cmocka_unit_test(fields_without_a_rule_may_change_behind_a_valid_digest),
         cmocka_unit_test(a_copy_in_the_place_of_another_is_refused),
+        cmocka_unit_test(a_copy_that_names_a_place_where_none_belongs_is_refused),
+        cmocka_unit_test(an_unknown_state_is_refused),
         cmocka_unit_test(a_blank_unit_is_not_formatted),
         cmocka_unit_test(random_bytes_never_decode),
         cmocka_unit_test(encoding_the_impossible_aborts),
