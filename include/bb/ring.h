@@ -23,6 +23,13 @@ struct bb_ring;
  * stays armed. The event must stay put until done ran with more == false. */
 struct bb_event {
     void (*done)(struct bb_event *event, int result, bool more);
+    /* The rest is the ring's, to repeat an operation that the kernel gave up with -EAGAIN, which it
+     * does under CPU pressure although the socket would wait. done never sees that. */
+    int fd;
+    uint8_t op;
+    bool cancelled;
+    const void *what;
+    size_t size;
 };
 
 struct bb_ring_config {
@@ -31,11 +38,13 @@ struct bb_ring_config {
     unsigned device_in_flight_max;  /* requests of this ring on the device; more wait in the back end */
     void *arena;                    /* registered as fixed buffer 0; may be NULL */
     size_t arena_size;
-    bool only_6_1;                  /* use nothing that Linux 6.1 lacks */
+    bool only_6_1; /* use nothing that Linux 6.1 lacks (so far nothing newer is used anyway) */
 };
 
 struct bb_ring_stats {
-    uint64_t enters, sqes, cqes, wakes;
+    uint64_t enters, sqes, cqes;
+    uint64_t wakes;   /* times another thread woke this one */
+    uint64_t retries; /* socket operations repeated after -EAGAIN */
     bool buffers_registered;
     bool defer_taskrun;
 };
@@ -45,13 +54,18 @@ struct bb_ring_stats {
  * writes are used and stats say so. */
 BB_MUST_USE int bb_ring_open(const struct bb_ring_config *config, struct bb_ring **ret_ring,
                              const char **ret_reason);
+/* No device request may be in flight. Socket operations are cancelled; their done never runs, and
+ * their buffers may be touched until the call returns. */
 void bb_ring_close(struct bb_ring *ring);
 
-/* The data device through this ring. bb_io_poll on it is one bb_ring_turn. */
+/* The data device through this ring; NULL without one. bb_io_poll on it is a bb_ring_turn (with
+ * wait: as many as it takes until something was dispatched). A request above the device's piece_max
+ * goes out as several operations; it is done when all are, with the first error of any. */
 struct bb_io *bb_ring_io(struct bb_ring *ring);
 
-/* Multishot accept; re-arm when done reports more == false. Accepted sockets are non-blocking and
- * close-on-exec. */
+/* Multishot accept; re-arm when done reports more == false. Accepted sockets are close-on-exec. No
+ * socket of a ring, this one included, may be O_NONBLOCK: the ring waits for it, and the kernel
+ * would take the flag as the wish not to. */
 void bb_ring_accept(struct bb_ring *ring, int listen_fd, struct bb_event *event);
 /* One receive of at most `size` bytes; result 0 means the peer has finished. */
 void bb_ring_recv(struct bb_ring *ring, int fd, void *buf, size_t size, struct bb_event *event);

@@ -18,12 +18,12 @@
 
 enum bb_op_kind {
     BB_OP_RESERVE, /* size: wants a run of extents -> unit, run_count */
-    BB_OP_PUT,     /* hash, size, unit: data is on the device; commit it -> 0 or 1 (already stored) */
-    BB_OP_DELETE,  /* hash -> 0 when durable, -ENOENT */
-    BB_OP_LOOKUP,  /* hash -> 0 with unit, size (pinned when asked), -ENOENT, BB_ERR_CORRUPT */
-    BB_OP_MARK,    /* hash, unit: bytes there are wrong; 0 when the mark is durable */
-    BB_OP_EXISTS,  /* exists.hashes -> exists.stored[i] */
-    BB_OP_LIST,    /* list.after -> list.entries, list.count */
+    BB_OP_PUT, /* hash, size, unit: data is on the device; commit it -> 0 or 1 (already stored) */
+    BB_OP_DELETE, /* hash -> 0 when durable, -ENOENT */
+    BB_OP_LOOKUP, /* hash -> 0 with unit, size (pinned when asked), -ENOENT, BB_ERR_CORRUPT */
+    BB_OP_MARK,   /* hash, unit: bytes there are wrong; 0 when the mark is durable */
+    BB_OP_EXISTS, /* exists.hashes -> exists.stored[i] */
+    BB_OP_LIST,   /* list.after -> list.entries, list.count */
 };
 
 #define BB_OP_PIN 1u        /* LOOKUP: keep the extent until BB_MSG_UNPIN */
@@ -34,7 +34,7 @@ struct bb_op {
     enum bb_op_kind kind;
     uint32_t flags;
     int result;
-    uint32_t size;      /* bytes */
+    uint32_t size; /* bytes */
     struct bb_hash hash;
     uint64_t unit;
     uint32_t order;     /* RESERVE: buddy order; PUT: order of the extent it was given */
@@ -49,14 +49,15 @@ struct bb_op {
             struct bb_hash after;
             bool from_start;
             struct bb_listed *entries;
-            uint32_t count; /* capacity in, found out */
+            uint32_t count; /* capacity in, found out (may be 0 although there is more) */
             bool more;
+            struct bb_hash next; /* with more: `after` of the next page */
         } list;
     };
-    uint32_t port;          /* index of the worker that asked */
-    struct bb_op *next;     /* whoever owns the op */
-    uint64_t sequence;      /* engine's */
-    uint64_t generation;    /* engine's: validity of the looked-up entry below */
+    uint32_t port;       /* index of the worker that asked */
+    struct bb_op *next;  /* whoever owns the op */
+    uint64_t sequence;   /* engine's */
+    uint64_t generation; /* engine's: validity of the looked-up entry below */
     struct bb_index_entry entry;
     int entry_result;
 };
@@ -99,8 +100,8 @@ struct bb_store_config {
     struct bb_super super;
     struct bb_ring_position last; /* equals the anchor: recovery ended with a checkpoint */
     struct bb_arena *arena;
-    size_t memory;      /* bytes for delta and checkpoint together */
-    uint32_t op_max;    /* ops in flight at most, over all ports */
+    size_t memory;   /* bytes for delta and checkpoint together */
+    uint32_t op_max; /* ops in flight at most, over all ports */
     uint32_t port_count;
     void *context;
     void (*reply)(void *context, struct bb_op *op);
@@ -130,8 +131,9 @@ struct bb_store_status {
 /* Bytes the engine wants for itself besides config.memory and the buddy allocator. */
 BB_MUST_USE int bb_store_open(const struct bb_store_config *config, struct bb_store **ret_store);
 
-/* The allocator has been filled from the index (fill.h) and `set` was counted on the way: writes are
- * accepted from here on. BB_ERR_SET_MISMATCH when it differs from the anchor: then reads only. */
+/* The allocator has been filled from the index (fill.h) and `set` was counted on the way: writes
+ * are accepted from here on. BB_ERR_SET_MISMATCH when it differs from the anchor: then reads only.
+ */
 BB_MUST_USE int bb_store_ready(struct bb_store *store, struct bb_buddy *buddy,
                                const struct bb_set *set);
 
@@ -142,8 +144,8 @@ void bb_store_message(struct bb_store *store, uint64_t word);
 /* An index job is answered. */
 void bb_store_job_done(struct bb_store *store, struct bb_index_job *job);
 
-/* Once per loop turn, after messages and completions: builds the window, starts what is due. Returns
- * the milliseconds until it wants to be called again, -1 for "when something happens". */
+/* Once per loop turn, after messages and completions: builds the window, starts what is due.
+ * Returns the milliseconds until it wants to be called again, -1 for "when something happens". */
 int bb_store_turn(struct bb_store *store, uint64_t now_ms);
 
 /* Clean stop: no write may come any more; drains, checkpoints, marks the superblocks clean. */
