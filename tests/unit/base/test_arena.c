@@ -69,7 +69,7 @@ static void too_much_is_refused(void **state)
     (void)state;
     struct bb_arena arena = {.size = 77};
     assert_int_equal(bb_arena_open(SIZE_MAX, false, false, &arena), -ENOMEM);
-    assert_int_equal(bb_arena_open(SIZE_MAX / 2, true, false, &arena), -ENOMEM);
+    assert_true(bb_arena_open(SIZE_MAX / 2, true, false, &arena) < 0);
     assert_int_equal(arena.size, 77); /* untouched */
 }
 
