@@ -70,7 +70,7 @@ void bb_anchor_encode(const struct bb_anchor *anchor, struct bb_disk_anchor *ret
 void bb_anchor_decode(const struct bb_disk_anchor *disk, struct bb_anchor *ret_anchor);
 
 /* Superblock copy 1..4 at its place. decode: BB_ERR_NOT_FORMATTED (no magic), BB_ERR_VERSION
- * (version or must-understand feature), BB_ERR_DAMAGED (digest, position, copy number, geometry). */
+ * (version or must-understand feature), BB_ERR_DAMAGED (digest, place, copy number, geometry). */
 void bb_super_encode(const struct bb_super *super, unsigned copy, struct bb_disk_super *ret_disk);
 BB_MUST_USE int bb_super_decode(const struct bb_disk_super *disk, uint64_t offset, unsigned copy,
                                 struct bb_super *ret_super);

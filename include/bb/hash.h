@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SHA-256 as a value: the name of a block, and, cut to 128 bits, the digest of a metadata unit.
  *
- * Hashing is OpenSSL's EVP; the algorithm is fetched once per process. A struct bb_hasher belongs to
- * one thread at a time.
+ * Hashing is OpenSSL's EVP; the algorithm is fetched once per process. A struct bb_hasher belongs
+ * to one thread at a time.
  */
 #ifndef BB_HASH_H
 #define BB_HASH_H
@@ -74,7 +74,8 @@ void bb_hasher_update(struct bb_hasher *hasher, const void *data, size_t size);
 void bb_hasher_end(struct bb_hasher *hasher, struct bb_hash *ret_hash);
 
 /* Set hash: the sum modulo 2^128 of SHA-256(sha256, unit, size) over all live blocks.
- * Order does not matter and an element can be taken out again (one element is 44 bytes: hash, 64-bit unit, 32-bit size, little-endian). */
+ * Order does not matter and an element can be taken out again (one element is 44 bytes: hash,
+ * 64-bit unit, 32-bit size, little-endian). */
 struct bb_set {
     uint64_t count;
     struct bb_digest sum;

@@ -50,7 +50,7 @@ uint64_t bb_layout_journal_size(uint64_t device_size);
 BB_MUST_USE int bb_layout_make(uint64_t device_size, uint64_t journal_size, uint64_t zone_size,
                                struct bb_layout *ret_layout);
 
-/* Byte offset of superblock copy 1..4. For a device below 16 MiB some of them lie behind its end. */
+/* Byte offset of superblock copy 1..4. Some lie behind the end of a device below 16 MiB. */
 uint64_t bb_layout_super_offset(uint64_t device_size, unsigned copy);
 
 /* Zone `index` < zone_count. */

@@ -16,7 +16,7 @@ BB_MUST_USE bool bb_text_to_u64(const char *text, uint64_t *ret_value);
 /* Reads a size: digits with an optional K, M, G, T or KiB, MiB, GiB, TiB (all powers of 1024). */
 BB_MUST_USE bool bb_text_to_size(const char *text, uint64_t *ret_size);
 
-/* "1.5 GiB", "512 MiB", "17 B", rounded down. ret is terminated and at least 16 bytes. Returns ret. */
+/* "1.5 GiB", "512 MiB", "17 B", rounded down, terminated. ret has at least 16 bytes; returns it. */
 char *bb_text_of_size(uint64_t size, char *ret, size_t ret_size);
 
 struct bb_uuid;
