@@ -43,6 +43,9 @@ struct bb_scan_result {
     uint64_t lost_sequence;  /* with BB_ERR_LOST_RECORD: first missing record */
     uint64_t proof_sequence; /* and the record that proves it, or the clean mark */
     uint64_t stop_position;  /* ring unit where the next record would stand */
+    bool bad_found;          /* with BB_ERR_DAMAGED: an item that cannot be, and its record */
+    struct bb_item bad;
+    uint64_t bad_sequence;
 };
 
 /* Called for every item of the accepted records in order; not 0 stops and is returned. index counts
@@ -60,7 +63,8 @@ BB_MUST_USE int bb_scan_survey(const struct bb_scan *scan, struct bb_survey *ret
 /* Scans from `anchor`, whose record may be of an earlier epoch: it is named by its digest.
  * BB_ERR_FOREIGN when that record does not stand at its place with that digest; BB_ERR_LOST_RECORD
  * when the survey, or the mark of a clean stop, proves that the record behind the last accepted one
- * was acknowledged; BB_ERR_DAMAGED when items contradict the count; a read error. ret_result is
+ * was acknowledged; BB_ERR_DAMAGED for an
+ * item outside the open zones or beyond the count; a read error. ret_result is
  * filled as far as the scan came.
  * visit NULL: the set is computed, and the proof demanded. With visit (a later pass, the same ring)
  * neither: ret_result->set stays the anchor's. survey may be NULL then. */

@@ -226,25 +226,38 @@ static int find_successor(struct window *window, const struct bb_ring_position *
     return bad_end || (bad_start && may_wrap) ? -EIO : 0;
 }
 
+/* Counts the item into the set; false when it cannot be. */
+static bool count_item(const struct bb_super *super, const struct bb_item *item, struct bb_set *set)
+{
+    if (!bb_layout_extent_ok(&super->layout, super->open_zone_count, item->unit,
+                             bb_units_of(item->size)))
+        return false;
+    if (item->op == BB_ITEM_PUT) {
+        bb_set_add(set, &item->hash, item->unit, item->size);
+    } else if (item->op == BB_ITEM_DELETE) {
+        if (set->count == 0)
+            return false;
+        bb_set_remove(set, &item->hash, item->unit, item->size);
+    }
+    return true;
+}
+
 /* The items of an accepted record: to the visitor, or into the set. */
-static int take_items(const void *buf, const struct bb_record *record, bb_scan_item_fn *visit,
-                      void *context, struct bb_set *set)
+static int take_items(const struct bb_super *super, const void *buf, const struct bb_record *record,
+                      bb_scan_item_fn *visit, void *context, struct bb_scan_result *result)
 {
     for (uint32_t i = 0; i < record->item_count; i++) {
         struct bb_item item;
         int error = bb_item_decode(buf, i, &item);
+        if (error == 0 && visit != NULL)
+            error = visit(context, record->sequence, i, &item);
         if (error != 0)
             return error;
-        if (visit != NULL) {
-            error = visit(context, record->sequence, i, &item);
-            if (error != 0)
-                return error;
-        } else if (item.op == BB_ITEM_PUT) {
-            bb_set_add(set, &item.hash, item.unit, item.size);
-        } else if (item.op == BB_ITEM_DELETE) {
-            if (set->count == 0)
-                return BB_ERR_DAMAGED;
-            bb_set_remove(set, &item.hash, item.unit, item.size);
+        if (visit == NULL && !count_item(super, &item, &result->set)) {
+            result->bad_found = true;
+            result->bad = item;
+            result->bad_sequence = record->sequence;
+            return BB_ERR_DAMAGED;
         }
     }
     return 0;
@@ -289,7 +302,7 @@ int bb_scan_journal(const struct bb_scan *scan, const struct bb_survey *survey,
             return found;
         if (found == 0)
             break;
-        error = take_items(buf, &record, visit, context, &result->set);
+        error = take_items(scan->super, buf, &record, visit, context, result);
         if (error != 0)
             return error;
         result->last = (struct bb_ring_position){.sequence = record.sequence,
