@@ -4,11 +4,15 @@
  * bb_index_port.
  *
  * The controller's own lookups go straight to LMDB as long as they do not fault: after a loop turn
- * in which its thread took a major fault, lookups answer BB_ERR_WOULD_FAULT for a while and go to
+ * in which its thread took a major fault, lookups answer BB_ERR_WOULD_FAULT for a second and go to
  * the lookup threads, which read the pages in.
  *
  * Jobs and answers cross in bounded queues (queue.h); on_done is called by a service thread after
  * an answer was pushed and must only wake the controller, which then calls bb_index_service_poll.
+ * Call poll once per loop turn in any case: it is what notices the faults.
+ *
+ * Folds are done one after the other in the order of submission; lookups and lists in any order,
+ * each in a snapshot not older than its submission.
  */
 #ifndef BB_INDEXSERVICE_H
 #define BB_INDEXSERVICE_H
@@ -32,8 +36,11 @@ BB_MUST_USE int bb_index_service_start(const struct bb_index_service_config *con
 /* All jobs must have been answered. */
 void bb_index_service_stop(struct bb_index_service *service);
 
-/* For the controller's thread only, like every function of the port. */
+/* The port and poll belong to the thread that uses one of them first after this call. */
 void bb_index_service_port(struct bb_index_service *service, struct bb_index_port *ret_port);
+/* Whether lookups are answered with BB_ERR_WOULD_FAULT just now; for the status page. */
+bool bb_index_service_is_cold(const struct bb_index_service *service);
+
 /* Hands every answered job to done(context, job). Number handed over. */
 unsigned bb_index_service_poll(struct bb_index_service *service,
                                void (*done)(void *context, struct bb_index_job *job),

@@ -13,8 +13,9 @@
 #define RESERVE_SHARE 8      /* of the map, on small devices */
 #define TRANSACTION_FIXED 16 /* pages: roots, state row, free list */
 #define SLICE_MIN 16u
-#define RECORD_SIZE (8 + 32 + sizeof(struct bb_disk_index_value) + 2) /* with node head and slot   \
-                                                                       */
+#define RECORD_SIZE                                                                                \
+    (8 + 32 + sizeof(struct bb_disk_index_value) + 2) /* with node head and slot                   \
+                                                       */
 #define SPLIT_SHARE 8 /* one of so many inserts splits its leaf, at worst, when fill is mixed */
 
 /* Each key dirties a leaf of its own; an eighth more for branches and new leaves. */
