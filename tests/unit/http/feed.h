@@ -40,6 +40,18 @@ static inline char *feed_guarded(const char *data, size_t len)
     return end - len;
 }
 
+/* Seeds from BB_SEED, else from the kernel, and prints the seed. */
+static inline void feed_seed(struct bb_random *random)
+{
+    const char *given = getenv("BB_SEED");
+    uint64_t value;
+    bb_random_from_kernel(&value, sizeof(value));
+    if (given != NULL)
+        value = strtoull(given, NULL, 0);
+    printf("BB_SEED=%llu\n", (unsigned long long)value);
+    bb_random_seed(random, value);
+}
+
 /* Length of the next piece of `left` bytes. */
 static inline size_t feed_piece(enum feed_cut cut, size_t left, struct bb_random *random)
 {
