@@ -54,8 +54,8 @@ struct bb_ring_stats {
  * writes are used and stats say so. */
 BB_MUST_USE int bb_ring_open(const struct bb_ring_config *config, struct bb_ring **ret_ring,
                              const char **ret_reason);
-/* No device request may be in flight. Socket operations are cancelled; their done never runs, and
- * their buffers may be touched until the call returns. */
+/* No device request may be in flight. Socket operations are cancelled and waited for; their done
+ * never runs. */
 void bb_ring_close(struct bb_ring *ring);
 
 /* The data device through this ring; NULL without one. bb_io_poll on it is a bb_ring_turn (with
@@ -64,8 +64,8 @@ void bb_ring_close(struct bb_ring *ring);
 struct bb_io *bb_ring_io(struct bb_ring *ring);
 
 /* Multishot accept; re-arm when done reports more == false. Accepted sockets are close-on-exec. No
- * socket of a ring, this one included, may be O_NONBLOCK: the ring waits for it, and the kernel
- * would take the flag as the wish not to. */
+ * socket of a ring, this one included, should be O_NONBLOCK: the ring waits for it, and a kernel may
+ * take the flag as the wish not to. */
 void bb_ring_accept(struct bb_ring *ring, int listen_fd, struct bb_event *event);
 /* One receive of at most `size` bytes; result 0 means the peer has finished. */
 void bb_ring_recv(struct bb_ring *ring, int fd, void *buf, size_t size, struct bb_event *event);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What ring.c (loop, sockets), ring_setup.c (opening) and uring.c (the data device) share.
+ *
+ * user_data of an operation is a pointer with its kind in the low bits, which alignment leaves
+ * free.
+ */
+#ifndef BB_RING_INTERNAL_H
+#define BB_RING_INTERNAL_H
+
+#include "bb/ring.h"
+
+#include <liburing.h>
+#include <pthread.h>
+
+enum bb_ring_tag {
+    BB_TAG_EVENT = 0,
+    BB_TAG_REQUEST = 1, /* one piece of a struct bb_io_request */
+    BB_TAG_WAKE = 2,    /* the read of the wake eventfd */
+    BB_TAG_NONE = 3,    /* nobody waits for it */
+    BB_TAG_MASK = 3
+};
+
+enum bb_ring_op { BB_RING_ACCEPT = 1, BB_RING_RECV, BB_RING_SEND };
+
+struct bb_ring_completion {
+    uint64_t user_data;
+    int32_t result;
+    uint32_t flags;
+};
+
+struct bb_ring {
+    struct io_uring uring;
+    struct bb_io io; /* the data device */
+    const struct bb_device *device;
+    bool file_registered; /* the device is file 0 */
+    uint8_t *arena;       /* NULL when not registered */
+    size_t arena_size;
+    uint32_t pieces_in_flight, pieces_max;
+    struct bb_io_request *waiting_head, *waiting_tail; /* behind the cap on pieces */
+
+    struct bb_ring_completion
+        *batch; /* copied out of the ring, not yet dispatched from batch_next */
+    unsigned batch_max, batch_count, batch_next;
+
+    int wake_fd;
+    uint64_t wake_value; /* where the read of the eventfd lands */
+    pthread_t owner;
+    uint32_t others_in_flight; /* operations that are not pieces of device requests */
+    struct bb_ring_stats stats;
+    /* The owner sleeps, or is about to and will look for work once more. The only thing here that
+     * other threads touch. */
+    _Alignas(64) atomic_bool parked;
+};
+
+/* A free submission entry; submits what is queued to get one. */
+struct io_uring_sqe *bb_ring_get_sqe(struct bb_ring *ring);
+void bb_ring_set_tag(struct io_uring_sqe *sqe, const void *pointer, enum bb_ring_tag tag);
+void bb_ring_arm_wake(struct bb_ring *ring);
+
+/* io_uring_queue_init_params with what this kernel takes. */
+int bb_ring_set_up(struct bb_ring *ring, const struct bb_ring_config *config,
+                   const char **ret_reason);
+
+/* The block back end: called by open, and for each completed piece (number of requests that ended).
+ */
+void bb_uring_init(struct bb_ring *ring, const struct bb_ring_config *config);
+int bb_uring_piece_done(struct bb_ring *ring, struct bb_io_request *request, int32_t result);
+
+#endif
