@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From two devices as a crash left them to a store that can be served: storage.md's recovery steps 2
- * to 6, and the rebuild of a lost index from the data device alone. Blocking, over bb_io and the
+ * From two devices as a crash left them to a store that can be served: storage.md's recovery steps
+ * 2 to 6, and the rebuild of a lost index from the data device alone. Blocking, over bb_io and the
  * index table; the same code in bbd, bbfsck and the simulator.
  *
  * Nothing is written before everything was checked. A crash at any step is covered by running it
@@ -14,17 +14,31 @@
 #include "bb/scan.h"
 #include "bb/store.h"
 
+#define BB_RECOVER_NAMED_MAX 8
+
+struct bb_unit_range {
+    uint64_t first, count;
+};
+
 struct bb_recover_report {
-    uint64_t records, items;       /* rolled forward */
-    uint64_t rehashed, dropped;    /* live items above D */
-    uint64_t unreadable;           /* kept and marked */
+    uint64_t records, items;    /* rolled forward */
+    uint64_t rehashed, dropped; /* live items above D */
+    uint64_t undone;     /* of the dropped: heals, whose block keeps its old extent, marked */
+    uint64_t unreadable; /* kept and marked */
     uint64_t pages_written;
-    uint64_t slots_damaged;        /* descriptor slots found bad, excused by an item */
-    uint64_t slots_unexcused;      /* bad without an item that mentions the page */
+    uint64_t slots_damaged;   /* descriptor slots found bad, excused by an item */
+    uint64_t slots_unexcused; /* bad without an item that mentions the page */
+    uint64_t pages_lost;      /* both slots bad, or the newest one */
+    uint64_t units_lost;      /* unallocatable from here on: see bb_rebuild */
+    uint64_t journal_unreadable_units;
+    uint64_t super_copies_healed;
+    uint64_t blocks;   /* in the store afterwards */
+    bool set_unproven; /* rebuild: a lost page keeps count and set hash from adding up */
     uint64_t passes;
     uint64_t first_sequence, last_sequence, durable, epoch;
     bool was_clean;
-    struct bb_hash dropped_first[8]; /* for the log */
+    struct bb_hash dropped_first[BB_RECOVER_NAMED_MAX];    /* for the log */
+    struct bb_unit_range lost_first[BB_RECOVER_NAMED_MAX]; /* units of lost pages */
 };
 
 struct bb_recovered {
@@ -36,8 +50,9 @@ struct bb_recovered {
 struct bb_recover_config {
     struct bb_io *io;
     struct bb_index *index;
-    void *scratch; /* 4096 aligned working memory */
+    void *scratch;       /* 4096 aligned working memory */
     size_t scratch_size; /* at least BB_RECOVER_SCRATCH_MIN */
+    /* may be NULL; seldom called, for a person who waits */
     void (*progress)(void *context, const char *step, uint64_t done, uint64_t total);
     void *context;
 };
@@ -48,8 +63,9 @@ struct bb_explain {
     char text[320];
 };
 
-/* Recovery of a pair. Errors: NOT_FORMATTED, FOREIGN, STALE_INDEX, STALE_DATA, LOST_RECORD, OVERLAP,
- * SET_MISMATCH, DAMAGED, GEOMETRY, VERSION, or of the devices. */
+/* Recovery of a pair. Errors: NOT_FORMATTED, FOREIGN, STALE_INDEX, STALE_DATA, LOST_RECORD,
+ * OVERLAP, SET_MISMATCH, DAMAGED, GEOMETRY, VERSION, MEMORY, INDEX_FULL, or of the devices. The
+ * caller has synced the index device. ret_recovered is untouched on failure, ret_explain is set. */
 BB_MUST_USE int bb_recover(const struct bb_recover_config *config,
                            struct bb_recovered *ret_recovered, struct bb_explain *ret_explain);
 
@@ -58,10 +74,24 @@ BB_MUST_USE int bb_recover_check(const struct bb_recover_config *config,
                                  struct bb_recovered *ret_recovered,
                                  struct bb_explain *ret_explain);
 
-/* Rebuilds the index from the data device. config->index is fresh and empty, of any identity;
- * `index_uuid` becomes the pair's. Afterwards bb_recover on the pair succeeds. */
-BB_MUST_USE int bb_rebuild(const struct bb_recover_config *config,
-                           const struct bb_uuid *index_uuid, struct bb_recovered *ret_recovered,
-                           struct bb_explain *ret_explain);
+/* Rebuilds the index from the data device. config->index is fresh: no entries, and a state row with
+ * this store's UUID, `index_uuid`, an empty set and an anchor of zeros, which stands in no ring; so
+ * a rebuild that was cut is no index. `index_uuid` becomes the pair's with the superblocks, which
+ * are written last. Afterwards bb_recover on the pair succeeds.
+ *
+ * A descriptor page whose newest slot is lost takes the names of its blocks with it. Its units that
+ * no other block covers stay unallocatable: each gets a placeholder, an entry of one unit that is
+ * marked corrupt and named by bb_rebuild_placeholder, in page and index alike. Deleting a
+ * placeholder gives the unit back. */
+BB_MUST_USE int bb_rebuild(const struct bb_recover_config *config, const struct bb_uuid *index_uuid,
+                           struct bb_recovered *ret_recovered, struct bb_explain *ret_explain);
+
+/* What bb_rebuild would find, nothing written; config->index is not used. */
+BB_MUST_USE int bb_rebuild_check(const struct bb_recover_config *config,
+                                 struct bb_recovered *ret_recovered,
+                                 struct bb_explain *ret_explain);
+
+/* Name of the placeholder for a unit of this store. */
+void bb_rebuild_placeholder(const struct bb_uuid *store, uint64_t unit, struct bb_hash *ret_hash);
 
 #endif
