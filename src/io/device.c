@@ -26,17 +26,14 @@
 #define TRANSFER_MAX (1u << 20)
 #define PIECE_MAX (256u * 1024)
 
-static const char *const held_by_open = "is mounted or held by another program";
-static const char *const held_by_lock = "is locked by another program";
-
 static int kind_of(const struct stat *status)
 {
     return S_ISBLK(status->st_mode) || S_ISREG(status->st_mode) ? 0 : -ENOTBLK;
 }
 
-/* One attempt to open and claim. On BB_ERR_HELD *ret_why says by what. */
+/* One attempt to open and claim. On BB_ERR_HELD *ret_locked says which of the two claims failed. */
 static int open_once(const char *path, enum bb_device_mode mode, struct bb_device *device,
-                     const char **ret_why)
+                     bool *ret_locked)
 {
     struct stat status;
     if (stat(path, &status) != 0)
@@ -53,12 +50,12 @@ static int open_once(const char *path, enum bb_device_mode mode, struct bb_devic
         fd = open(path, flags);
     }
     if (fd < 0) {
-        *ret_why = held_by_open;
+        *ret_locked = false;
         return errno == EBUSY ? BB_ERR_HELD : -errno;
     }
     int error = fstat(fd, &status) != 0 ? -errno : kind_of(&status);
     if (error == 0 && mode == BB_DEVICE_EXCLUSIVE && flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        *ret_why = held_by_lock;
+        *ret_locked = true;
         error = errno == EWOULDBLOCK ? BB_ERR_HELD : -errno;
     }
     if (error != 0) {
@@ -131,28 +128,42 @@ static void pause_ms(unsigned ms)
         continue;
 }
 
+static void say_what_is_waited_for(const char *path, bool locked, unsigned wait_ms,
+                                   void (*on_wait)(const char *sentence))
+{
+    char sentence[800], mount[256];
+    const char *what = "is held by another program", *where = "";
+    struct stat status;
+    if (locked) {
+        what = "is locked by another program";
+    } else if (stat(path, &status) == 0 &&
+               bb_sysfs_find_mount(status.st_rdev, mount, sizeof(mount))) {
+        what = "is mounted on ";
+        where = mount;
+    }
+    snprintf(sentence, sizeof(sentence), "%s %s%s; waiting up to %u.%03u s for it", path, what,
+             where, wait_ms / 1000, wait_ms % 1000);
+    on_wait(sentence);
+}
+
 int bb_device_open(const char *path, enum bb_device_mode mode, unsigned wait_ms,
                    void (*on_wait)(const char *sentence), struct bb_device *ret_device)
 {
     struct bb_device device = {.fd = -1};
-    const char *why = "";
+    bool locked = false;
     size_t len = strlen(path);
     if (len >= sizeof(device.path))
         return -ENAMETOOLONG;
     memcpy(device.path, path, len + 1);
 
-    int error = open_once(path, mode, &device, &why);
+    int error = open_once(path, mode, &device, &locked);
     for (unsigned waited = 0; error == BB_ERR_HELD; waited += RETRY_MS) {
-        if (waited == 0 && on_wait) {
-            char sentence[400];
-            snprintf(sentence, sizeof(sentence), "%s %s; waiting up to %u.%03u s for it", path, why,
-                     wait_ms / 1000, wait_ms % 1000);
-            on_wait(sentence);
-        }
+        if (waited == 0 && on_wait)
+            say_what_is_waited_for(path, locked, wait_ms, on_wait);
         if (waited >= wait_ms)
             return BB_ERR_HELD;
         pause_ms(RETRY_MS);
-        error = open_once(path, mode, &device, &why);
+        error = open_once(path, mode, &device, &locked);
     }
     if (error != 0)
         return error;
@@ -177,7 +188,10 @@ int bb_device_open(const char *path, enum bb_device_mode mode, unsigned wait_ms,
 void bb_device_close(struct bb_device *device)
 {
     BB_ASSERT(device->fd >= 0);
-    close(device->fd); /* the flock and the exclusive claim end with it */
+    /* Both claims end with the last reference to the open file, and a kernel worker that served the
+     * last flush may have one for another moment. The lock at least can be given back now. */
+    (void)flock(device->fd, LOCK_UN);
+    close(device->fd);
     device->fd = -1;
 }
 

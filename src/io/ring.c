@@ -304,6 +304,10 @@ void bb_ring_close(struct bb_ring *ring)
         error = enter(ring, 100, NULL, NULL);
         take(ring);
     }
+    /* The same for the reference to the device, which carries the claim on it. (A kernel worker may
+     * keep its own for another moment: who opens next waits for it.) */
+    if (ring->file_registered)
+        (void)io_uring_unregister_files(&ring->uring);
     io_uring_queue_exit(&ring->uring);
     close(ring->wake_fd);
     free(ring->batch);

@@ -110,18 +110,46 @@ bool bb_sysfs_is_whole_disk(dev_t number)
     return true;
 }
 
-/* From a partition to its disk. */
-static bool leave_partition(struct bb_sysfs_place *place)
+/* The disk that a partition is of. */
+static bool find_disk(dev_t number, dev_t *ret_disk)
 {
     char text[32];
     unsigned disk_major, disk_minor;
-    uint64_t start;
-    if (!bb_sysfs_is_partition(place->number) || !bb_sysfs_number(place->number, "start", &start) ||
-        !bb_sysfs_text(place->number, "../dev", text, sizeof(text)) ||
+    if (!bb_sysfs_is_partition(number) || !bb_sysfs_text(number, "../dev", text, sizeof(text)) ||
         sscanf(text, "%u:%u", &disk_major, &disk_minor) != 2)
         return false;
+    *ret_disk = makedev(disk_major, disk_minor);
+    return true;
+}
+
+bool bb_sysfs_find_mount(dev_t number, char *ret_path, size_t size)
+{
+    char line[1024], path[256];
+    unsigned mount_major, mount_minor;
+    bool found = false;
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    if (!file)
+        return false;
+    while (!found && fgets(line, sizeof(line), file)) {
+        if (sscanf(line, "%*u %*u %u:%u %*s %255s", &mount_major, &mount_minor, path) != 3)
+            continue;
+        dev_t mounted = makedev(mount_major, mount_minor), disk;
+        found = mounted == number || (find_disk(mounted, &disk) && disk == number);
+    }
+    fclose(file);
+    if (found)
+        snprintf(ret_path, size, "%s", path);
+    return found;
+}
+
+static bool leave_partition(struct bb_sysfs_place *place)
+{
+    dev_t disk;
+    uint64_t start;
+    if (!find_disk(place->number, &disk) || !bb_sysfs_number(place->number, "start", &start))
+        return false;
     place->offset += start * 512; /* sysfs counts in 512 bytes for every sector size */
-    place->number = makedev(disk_major, disk_minor);
+    place->number = disk;
     return true;
 }
 

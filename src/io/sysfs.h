@@ -23,6 +23,9 @@ bool bb_sysfs_is_partition(dev_t number);
  * zram, ram, device mapper, null_blk. */
 bool bb_sysfs_is_whole_disk(dev_t number);
 
+/* Where the device, or a partition of it, is mounted; as the kernel spells it. */
+bool bb_sysfs_find_mount(dev_t number, char *ret_path, size_t size);
+
 /* Where bytes of a block device really lie: on which disk or file, from which byte on. */
 struct bb_sysfs_place {
     dev_t number; /* of the disk, or st_dev of the file */

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/blkpg.h>
 #include <linux/loop.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <time.h>
@@ -325,6 +327,31 @@ static void exclusively_opened_device_is_held(void **state)
     detach(&loop);
 }
 
+static void mounted_device_is_held_and_its_place_named(void **state)
+{
+    (void)state;
+    char command[128], directory[] = "/tmp/bb-device-mount-XXXXXX", sentence[128];
+    struct loop loop = attach(file_path, 0, 0, 512, 0);
+    struct bb_device device;
+    snprintf(command, sizeof(command), "mkfs.ext4 -q %s >/dev/null 2>&1", loop.path);
+    assert_non_null(mkdtemp(directory));
+    if (system(command) != 0 || mount(loop.path, directory, "ext4", 0, "") != 0) {
+        rmdir(directory);
+        detach(&loop);
+        print_message("skipped: no mkfs.ext4, or mounting is not allowed\n");
+        skip();
+    }
+    waits = 0;
+    int error = bb_device_open(loop.path, BB_DEVICE_EXCLUSIVE, 0, on_wait, &device);
+    assert_int_equal(umount(directory), 0);
+    rmdir(directory);
+    detach(&loop);
+    assert_int_equal(error, BB_ERR_HELD);
+    assert_int_equal(waits, 1);
+    snprintf(sentence, sizeof(sentence), "is mounted on %s;", directory);
+    assert_non_null(strstr(first_sentence, sentence));
+}
+
 static void locked_block_device_is_held(void **state)
 {
     (void)state;
@@ -396,6 +423,54 @@ static void loop_devices_overlap_where_their_bytes_do(void **state)
     detach(&whole);
 }
 
+static bool add_partition(const struct loop *loop, int number, uint64_t offset, uint64_t size)
+{
+    struct blkpg_partition partition = {
+        .start = (long long)offset, .length = (long long)size, .pno = number};
+    struct blkpg_ioctl_arg arg = {
+        .op = BLKPG_ADD_PARTITION, .datalen = sizeof(partition), .data = &partition};
+    return ioctl(loop->fd, BLKPG, &arg) == 0;
+}
+
+static void partition_overlaps_its_disk_but_not_its_neighbour(void **state)
+{
+    (void)state;
+    char first[48], second[48];
+    struct loop loop = attach(file_path, 0, 0, 512, LO_FLAGS_PARTSCAN);
+    snprintf(first, sizeof(first), "%sp1", loop.path);
+    snprintf(second, sizeof(second), "%sp2", loop.path);
+    if (!add_partition(&loop, 1, BB_MIB, BB_MIB) || !add_partition(&loop, 2, 2 * BB_MIB, BB_MIB) ||
+        access(second, R_OK) != 0) {
+        detach(&loop);
+        print_message("skipped: no partitions on loop devices here\n");
+        skip();
+    }
+    struct loop nested = attach(first, 0, 65536, 512, 0);
+    struct bb_device disk = open_or_fail(loop.path, BB_DEVICE_READ);
+    struct bb_device file = open_or_fail(file_path, BB_DEVICE_READ);
+    struct bb_device a = open_or_fail(first, BB_DEVICE_READ);
+    struct bb_device b = open_or_fail(second, BB_DEVICE_READ);
+    struct bb_device inner = open_or_fail(nested.path, BB_DEVICE_READ);
+    assert_int_equal(a.size, BB_MIB);
+    assert_false(a.whole_disk);
+    assert_int_equal(a.piece_max, disk.piece_max);
+    assert_int_equal(a.write_back, disk.write_back);
+    assert_true(bb_device_overlap(&a, &disk));
+    assert_true(bb_device_overlap(&disk, &b));
+    assert_false(bb_device_overlap(&a, &b));
+    assert_true(bb_device_overlap(&a, &file));
+    assert_true(bb_device_overlap(&inner, &a));
+    assert_true(bb_device_overlap(&inner, &file));
+    assert_false(bb_device_overlap(&inner, &b));
+    bb_device_close(&inner);
+    bb_device_close(&b);
+    bb_device_close(&a);
+    bb_device_close(&file);
+    bb_device_close(&disk);
+    detach(&nested);
+    detach(&loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -410,9 +485,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(same_file_overlaps_by_any_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(loop_device_is_described, set_up, tear_down),
         cmocka_unit_test_setup_teardown(exclusively_opened_device_is_held, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(mounted_device_is_held_and_its_place_named, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(locked_block_device_is_held, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sectors_above_4096_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(read_only_device_is_refused_for_writing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(partition_overlaps_its_disk_but_not_its_neighbour, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(loop_devices_overlap_where_their_bytes_do, set_up,
                                         tear_down),
     };

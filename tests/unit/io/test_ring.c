@@ -691,6 +691,26 @@ static void poll_without_requests_returns_at_once(void **state)
     bb_ring_close(ring);
 }
 
+static void closed_device_can_be_opened_at_once(void **state)
+{
+    (void)state;
+    char path[] = "/var/tmp/bb-ring-XXXXXX";
+    close(mkstemp(path));
+    assert_int_equal(truncate(path, (off_t)BB_MIB), 0);
+    for (unsigned i = 0; i < 20; i++) {
+        struct bb_device device;
+        assert_int_equal(bb_device_open(path, BB_DEVICE_EXCLUSIVE, 0, NULL, &device), 0);
+        struct bb_ring_config config = config_of(64);
+        config.device = &device;
+        struct bb_ring *ring = open_ring(&config);
+        assert_int_equal(bb_io_write(bb_ring_io(ring), BB_IO_DATA, 0, world.arena, UNIT), 0);
+        assert_int_equal(bb_io_flush(bb_ring_io(ring)), 0);
+        bb_ring_close(ring);
+        bb_device_close(&device);
+    }
+    unlink(path);
+}
+
 #define SOCKET_TEST(test) cmocka_unit_test_setup_teardown(test, set_up_sockets, tear_down_sockets)
 #define DEVICE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up_device, tear_down_device)
 
@@ -720,6 +740,7 @@ int main(void)
         DEVICE_TEST(short_and_failed_pieces_spoil_the_request),
         DEVICE_TEST(done_function_may_wait_for_another_request),
         DEVICE_TEST(poll_without_requests_returns_at_once),
+        DEVICE_TEST(closed_device_can_be_opened_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
