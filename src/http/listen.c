@@ -88,7 +88,7 @@ int bb_listener_open(struct bb_listener *listener)
 {
     BB_ASSERT(listener->fd == -1);
     const int one = 1;
-    int fd = socket(listener->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(listener->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     int error = 0;

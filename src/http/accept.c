@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Accepting and handing over. Worker 0 accepts for all: few long connections spread badly when the
+ * kernel hashes them over several sockets. A worker at its limit ends its slowest connection for a
+ * new one; the limit bounds the memory, so nobody waits for room.
+ */
+#include "bb/clock.h"
+#include "bb/conn.h"
+#include "bb/err.h"
+#include "bb/worker.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#define AGAIN_MS 100u /* after accept failed for want of descriptors */
+
+static void adopt(struct bb_worker *worker, int fd, const struct bb_listener *listener)
+{
+    if (worker->live_count >= worker->live_max)
+        (void)bb_slow_shed(worker, bb_clock_ms(), 0);
+    struct bb_conn *conn = worker->free;
+    if (conn == NULL || bb_board_phase(&worker->shared->board) >= BB_PHASE_STOPPING) {
+        BB_COUNT(worker, refused, 1);
+        atomic_fetch_add_explicit(&worker->ended, 1, memory_order_relaxed);
+        (void)close(fd);
+        return;
+    }
+    worker->free = conn->next;
+    conn->previous = NULL;
+    conn->next = worker->live;
+    if (worker->live != NULL)
+        worker->live->previous = conn;
+    worker->live = conn;
+    worker->live_count++;
+    atomic_store_explicit(&worker->open, worker->live_count, memory_order_relaxed);
+    BB_COUNT(worker, accepted, 1);
+    bb_conn_start(conn, fd, listener);
+}
+
+/* The worker with the fewest connections, as far as is known here. */
+static unsigned choose(const struct bb_worker *acceptor)
+{
+    const struct bb_shared *shared = acceptor->shared;
+    unsigned best = 0;
+    unsigned best_count = UINT32_MAX;
+    for (unsigned i = 0; i < shared->worker_count; i++) {
+        unsigned ended = atomic_load_explicit(&shared->workers[i].ended, memory_order_relaxed);
+        unsigned count = acceptor->assigned[i] - ended;
+        if (count < best_count) {
+            best = i;
+            best_count = count;
+        }
+    }
+    return best;
+}
+
+static void assign(struct bb_worker *acceptor, int fd, struct bb_listener *listener)
+{
+    unsigned index = choose(acceptor);
+    struct bb_worker *worker = &acceptor->shared->workers[index];
+    acceptor->assigned[index]++;
+    if (worker == acceptor) {
+        adopt(worker, fd, listener);
+        return;
+    }
+    struct bb_message message = {.word = (uint64_t)fd, .pointer = listener};
+    if (!bb_queue_push(&worker->handed, message)) {
+        BB_COUNT(acceptor, refused, 1);
+        acceptor->assigned[index]--;
+        (void)close(fd);
+        return;
+    }
+    bb_worker_wake(worker);
+}
+
+void bb_accept_handed(struct bb_worker *worker)
+{
+    struct bb_message message;
+    while (bb_queue_pop(&worker->handed, &message))
+        adopt(worker, (int)message.word, message.pointer);
+}
+
+static void accepted(struct bb_event *event, int result, bool more)
+{
+    /* the events stand in one array of worker 0, whose thread this is */
+    struct bb_accept *accept = BB_CONTAINER(event, struct bb_accept, event);
+    struct bb_worker *worker = accept->worker;
+    if (result >= 0)
+        assign(worker, result, accept->listener);
+    else if (result == -EMFILE || result == -ENFILE)
+        (void)bb_slow_shed(worker, bb_clock_ms(), 0);
+    accept->armed = more;
+    if (!more)
+        worker->accept_again_ms = bb_clock_ms() + (result >= 0 ? 0 : AGAIN_MS);
+}
+
+void bb_accept_arm(struct bb_worker *worker)
+{
+    struct bb_shared *shared = worker->shared;
+    for (unsigned i = 0; i < shared->listener_count; i++) {
+        struct bb_accept *accept = &worker->accepts[i];
+        if (accept->armed || shared->listeners[i].fd < 0)
+            continue;
+        *accept = (struct bb_accept){.worker = worker,
+                                     .listener = &shared->listeners[i],
+                                     .armed = true,
+                                     .event = {.done = accepted}};
+        bb_ring_accept(worker->ring, accept->listener->fd, &accept->event);
+    }
+    worker->accept_again_ms = UINT64_MAX;
+}
+
+void bb_accept_disarm(struct bb_worker *worker)
+{
+    for (unsigned i = 0; i < worker->shared->listener_count; i++)
+        if (worker->accepts[i].armed)
+            bb_ring_cancel(worker->ring, &worker->accepts[i].event);
+    worker->accept_again_ms = UINT64_MAX;
+}

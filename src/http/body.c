@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Bodies. A body of known length is received straight into its buffer, after the few bytes that
+ * came with the head were moved there; a chunked one passes through the head buffer, whose fields
+ * nobody needs any more. Either is hashed piece by piece as it arrives, while it is in the cache.
+ */
+#include "bb/bits.h"
+#include "bb/worker.h"
+
+#include <string.h>
+
+static const char continue_head[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+static void take(struct bb_conn *conn, const char *data, size_t len)
+{
+    memcpy(conn->buf + conn->body_len, data, len);
+    conn->body_len += len;
+}
+
+/* Hashes what arrived in buf since `from`. A body that came whole is hashed in one call later. */
+static void hash_new(struct bb_conn *conn, size_t from)
+{
+    if (conn->route.op != BB_ROUTE_PUT || conn->body_len == from)
+        return;
+    if (!conn->hashing) {
+        bb_hasher_begin(&conn->hasher);
+        conn->hashing = true;
+        from = 0;
+    }
+    bb_hasher_update(&conn->hasher, conn->buf + from, conn->body_len - from);
+}
+
+void bb_body_digest(struct bb_conn *conn, struct bb_hash *ret_hash)
+{
+    if (conn->hashing)
+        bb_hasher_end(&conn->hasher, ret_hash);
+    else
+        bb_hash_of(conn->buf, conn->body_len, ret_hash);
+    conn->hashing = false;
+}
+
+static void complete(struct bb_conn *conn)
+{
+    conn->body_unread = false;
+    bb_conn_verb(conn)->body(conn);
+}
+
+/* Feeds what lies unused in the head buffer. 1: ended, 0: more to come, -1: replied. */
+static int feed_chunked(struct bb_conn *conn)
+{
+    struct bb_http_refusal refusal;
+    size_t from = conn->body_len;
+    int result = 0;
+    while (result == 0 && conn->head_used < conn->head_len) {
+        struct bb_http_span data = {NULL, 0};
+        size_t used = 0;
+        result = bb_http_chunked_feed(&conn->chunked, conn->head + conn->head_used,
+                                      conn->head_len - conn->head_used, &used, &data, &refusal);
+        conn->head_used += used;
+        if (result < 0) {
+            bb_conn_refuse(conn, &refusal);
+            return -1;
+        }
+        if (data.len > BB_BLOCK_SIZE_MAX - conn->body_len) {
+            bb_conn_line(conn, 413, "body: more than %u bytes, split it", BB_BLOCK_SIZE_MAX);
+            return -1;
+        }
+        if (data.len > 0)
+            take(conn, data.at, data.len);
+    }
+    if (result == 0 || conn->hashing)
+        hash_new(conn, from);
+    return result;
+}
+
+static void feed_length(struct bb_conn *conn)
+{
+    size_t missing = (size_t)conn->http.content_length - conn->body_len;
+    size_t len = bb_min_u64(missing, conn->head_len - conn->head_used);
+    if (len == 0)
+        return;
+    take(conn, conn->head + conn->head_used, len);
+    conn->head_used += len;
+    if (len < missing)
+        hash_new(conn, 0);
+}
+
+static void receive(struct bb_conn *conn)
+{
+    if (conn->http.chunked) {
+        BB_ASSERT(conn->head_used == conn->head_len);
+        conn->head_used = conn->head_len = 0;
+        bb_conn_receive(conn, conn->head, sizeof(conn->head));
+        return;
+    }
+    size_t missing = (size_t)conn->http.content_length - conn->body_len;
+    bb_conn_receive(conn, conn->buf + conn->body_len, bb_min_u64(missing, BB_PIECE_SIZE));
+}
+
+static void send_continue(struct bb_conn *conn)
+{
+    conn->iov[0] = (struct iovec){.iov_base = (void *)(uintptr_t)continue_head,
+                                  .iov_len = sizeof(continue_head) - 1};
+    conn->message = (struct msghdr){.msg_iov = conn->iov, .msg_iovlen = 1};
+    bb_conn_watch(conn, BB_CONN_CONTINUE, BB_SLOW_MS);
+    conn->socket_busy = true;
+    bb_ring_send(conn->worker->ring, conn->fd, &conn->message, &conn->event);
+}
+
+void bb_body_begin(struct bb_conn *conn)
+{
+    BB_ASSERT(conn->buf != NULL);
+    BB_ASSERT(conn->http.chunked || conn->http.content_length <= BB_BLOCK_SIZE_MAX);
+    bool nothing_came = conn->head_used == conn->head_len;
+    int ended;
+    conn->body_len = 0;
+    conn->hashing = false;
+    if (conn->http.chunked) {
+        bb_http_chunked_init(&conn->chunked);
+        ended = feed_chunked(conn);
+    } else {
+        feed_length(conn);
+        ended = conn->body_len == conn->http.content_length;
+    }
+    if (ended < 0)
+        return;
+    if (ended > 0) {
+        complete(conn);
+    } else if (conn->http.expect_continue && nothing_came) {
+        send_continue(conn);
+    } else {
+        bb_conn_watch(conn, BB_CONN_BODY, BB_SLOW_MS);
+        receive(conn);
+    }
+}
+
+static void too_slow(struct bb_conn *conn)
+{
+    bb_conn_line(conn, 408, "body: less than %u bytes in %u s, send it faster", BB_SLOW_BYTES,
+                 BB_SLOW_MS / 1000);
+}
+
+void bb_body_step(struct bb_conn *conn, int result)
+{
+    if (conn->expired && conn->state == BB_CONN_BODY) {
+        too_slow(conn);
+        return;
+    }
+    if (conn->expired || result <= 0) { /* the client is gone and leaves nothing behind */
+        bb_conn_finish(conn);
+        return;
+    }
+    if (conn->state == BB_CONN_CONTINUE) {
+        bb_conn_sent(conn, result);
+        if (conn->socket_busy)
+            return;
+        bb_conn_watch(conn, BB_CONN_BODY, BB_SLOW_MS);
+        receive(conn);
+        return;
+    }
+    BB_COUNT(conn->worker, bytes_in, (uint64_t)result);
+    int ended;
+    if (conn->http.chunked) {
+        conn->head_len = (size_t)result;
+        ended = feed_chunked(conn);
+    } else {
+        size_t from = conn->body_len;
+        conn->body_len += (size_t)result;
+        ended = conn->body_len == conn->http.content_length;
+        if (!ended || conn->hashing)
+            hash_new(conn, from);
+    }
+    if (ended > 0)
+        complete(conn);
+    else if (ended == 0)
+        receive(conn);
+}

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The connection machine: one step per completion. Owner: the worker of the connection.
+ *
+ *   state     waits for          leads to
+ *   HEAD      bytes              HEAD, SEND (refused), what the verb begins with, gone
+ *   LOOKUP    store              RESERVE, BUFFER, READ, VERIFY, SEND
+ *   RESERVE   store              BUFFER, CONTINUE, BODY, COMMIT, SEND (503, 507)
+ *   BUFFER    pool of buffers    CONTINUE, BODY, COMMIT, READ, ASK, SEND (503)
+ *   CONTINUE  100 is sent        BODY, gone
+ *   BODY      bytes              BODY, COMMIT, ASK, SEND (4xx), gone
+ *   COMMIT    store              SEND
+ *   READ      store              VERIFY, MARK, SEND (500)
+ *   VERIFY    its turn           SEND, MARK
+ *   MARK      store              SEND (500)
+ *   ASK       store, controller  ASK, SEND
+ *   SEND      reply is sent      SEND (rest), HEAD (keep-alive), LINGER, gone
+ *   LINGER    bytes, 2 s         LINGER, gone
+ *   CLOSING   cancelled socket   gone
+ *
+ * Everything that waits for the client has a deadline. Gone: finish() gives all back. */
+#include "bb/conn.h"
+
+#include "bb/clock.h"
+#include "bb/worker.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct bb_verb verbs[] = {
+    [BB_ROUTE_PUT] = {bb_put_begin, bb_put_step, bb_put_body},
+    [BB_ROUTE_GET] = {bb_get_begin, bb_get_step, NULL},
+    [BB_ROUTE_PROOF] = {bb_get_begin, bb_get_step, NULL},
+    [BB_ROUTE_DELETE] = {bb_delete_begin, bb_delete_step, NULL},
+    [BB_ROUTE_LIST] = {bb_list_begin, bb_list_step, NULL},
+    [BB_ROUTE_MISSING] = {bb_missing_begin, bb_missing_step, bb_missing_body},
+    [BB_ROUTE_LIVEZ] = {bb_health_begin, NULL, NULL},
+    [BB_ROUTE_READYZ] = {bb_health_begin, NULL, NULL},
+    [BB_ROUTE_STATUS] = {bb_status_begin, bb_status_step, NULL},
+    [BB_ROUTE_METRICS] = {bb_status_begin, bb_status_step, NULL},
+};
+
+const struct bb_verb *bb_conn_verb(const struct bb_conn *conn)
+{
+    BB_ASSERT((size_t)conn->route.op < sizeof(verbs) / sizeof(verbs[0]));
+    return &verbs[conn->route.op];
+}
+
+/* ---- waiting ---- */
+
+void bb_conn_watch(struct bb_conn *conn, enum bb_conn_state state, uint64_t limit_ms)
+{
+    uint64_t now_ms = bb_clock_ms();
+    conn->state = state;
+    conn->expired = false;
+    conn->since_ms = conn->mark_ms = now_ms;
+    conn->moved = conn->mark_moved = 0;
+    conn->deadline_ms = now_ms + limit_ms;
+    if (conn->deadline_ms < conn->worker->check_at_ms)
+        conn->worker->check_at_ms = conn->deadline_ms;
+}
+
+struct bb_request *bb_conn_request(struct bb_conn *conn, enum bb_conn_state state)
+{
+    BB_ASSERT(!conn->request_busy);
+    BB_ASSERT(!conn->socket_busy);
+    conn->state = state;
+    conn->deadline_ms = UINT64_MAX;
+    conn->request_busy = true;
+    return &conn->request;
+}
+
+static void request_done(struct bb_request *request)
+{
+    struct bb_conn *conn = BB_CONTAINER(request, struct bb_conn, request);
+    BB_ASSERT(conn->request_busy);
+    conn->request_busy = false;
+    bb_conn_step(conn, request->result);
+}
+
+void bb_conn_receive(struct bb_conn *conn, void *buf, size_t size)
+{
+    BB_ASSERT(!conn->socket_busy);
+    BB_ASSERT(size > 0);
+    conn->socket_busy = true;
+    bb_ring_recv(conn->worker->ring, conn->fd, buf, size, &conn->event);
+}
+
+static void socket_done(struct bb_event *event, int result, bool more)
+{
+    struct bb_conn *conn = BB_CONTAINER(event, struct bb_conn, event);
+    BB_ASSERT(conn->socket_busy);
+    BB_ASSERT(!more);
+    conn->socket_busy = false;
+    if (result > 0)
+        conn->moved += (uint64_t)result;
+    bb_conn_step(conn, result);
+}
+
+/* ---- from head to verb ---- */
+
+static void receive_head(struct bb_conn *conn)
+{
+    BB_ASSERT(conn->head_len < sizeof(conn->head));
+    bb_conn_receive(conn, conn->head + conn->head_len, sizeof(conn->head) - conn->head_len);
+}
+
+static bool refuse_body(struct bb_conn *conn)
+{
+    const struct bb_http_request *http = &conn->http;
+    if (conn->route.takes_body)
+        return false;
+    if (!http->chunked && http->content_length == 0)
+        return false;
+    bb_conn_line(conn, 400, "body: not taken by this method, send none");
+    return true;
+}
+
+static void begin_request(struct bb_conn *conn)
+{
+    struct bb_worker *worker = conn->worker;
+    struct bb_shared *shared = worker->shared;
+    struct bb_http_refusal refusal;
+    BB_COUNT(worker, requests, 1);
+    conn->counted = bb_board_phase(&shared->board) <= BB_PHASE_READY;
+    if (conn->counted)
+        atomic_fetch_add_explicit(&worker->running, 1, memory_order_relaxed);
+    conn->close = !conn->http.keep_alive;
+    conn->body_unread = conn->http.chunked || conn->http.content_length > 0;
+    conn->if_absent = conn->has_digest = false;
+    int status = bb_gate_check(&shared->gate, conn->listener->loopback, &conn->http, &refusal);
+    if (status == 0)
+        status = bb_route_find(&conn->http, &conn->route, &refusal);
+    if (status != 0) {
+        bb_conn_refuse(conn, &refusal);
+        return;
+    }
+    if (!refuse_body(conn))
+        bb_conn_verb(conn)->begin(conn);
+}
+
+static void parse_head(struct bb_conn *conn)
+{
+    struct bb_http_refusal refusal;
+    size_t size;
+    int result = bb_http_parse_head(conn->head, conn->head_len, &conn->head_scanned, &conn->http,
+                                    &size, &refusal);
+    if (result > 0) {
+        BB_ASSERT(size <= conn->head_len);
+        conn->head_used = size;
+        begin_request(conn);
+        return;
+    }
+    if (result == 0 && conn->head_len < sizeof(conn->head)) {
+        receive_head(conn);
+        return;
+    }
+    memset(&conn->http, 0, sizeof(conn->http));
+    conn->close = true;
+    conn->body_unread = true; /* nobody knows what else is coming */
+    BB_COUNT(conn->worker, requests, 1);
+    if (result == 0)
+        bb_conn_line(conn, 431, "head: more than %u bytes, send fewer fields", BB_HTTP_HEAD_MAX);
+    else
+        bb_conn_refuse(conn, &refusal);
+}
+
+static void head_arrived(struct bb_conn *conn, int result)
+{
+    if (conn->expired && conn->head_len > 0) {
+        memset(&conn->http, 0, sizeof(conn->http));
+        conn->close = conn->body_unread = true;
+        bb_conn_line(conn, 408, "head: not complete after %u s, send it faster", BB_HEAD_MS / 1000);
+        return;
+    }
+    if (conn->expired || result <= 0) {
+        bb_conn_finish(conn);
+        return;
+    }
+    bool first = conn->head_len == 0;
+    conn->head_len += (size_t)result;
+    BB_ASSERT(conn->head_len <= sizeof(conn->head));
+    BB_COUNT(conn->worker, bytes_in, (uint64_t)result);
+    if (first && conn->deadline_ms > conn->since_ms + BB_HEAD_MS)
+        bb_conn_watch(conn, BB_CONN_HEAD, BB_HEAD_MS); /* it was idle */
+    parse_head(conn);
+}
+
+static void next_request(struct bb_conn *conn)
+{
+    conn->head_len -= conn->head_used;
+    if (conn->head_len > 0)
+        memmove(conn->head, conn->head + conn->head_used, conn->head_len);
+    conn->head_used = conn->head_scanned = 0;
+    if (conn->head_len > 0) {
+        bb_conn_watch(conn, BB_CONN_HEAD, BB_HEAD_MS);
+        parse_head(conn);
+        return;
+    }
+    bb_conn_watch(conn, BB_CONN_HEAD, BB_IDLE_MS);
+    receive_head(conn);
+}
+
+/* ---- after the reply ---- */
+
+void bb_conn_let_go(struct bb_conn *conn)
+{
+    BB_ASSERT(!conn->request_busy);
+    if (conn->reserved)
+        bb_port_release(conn->worker->port, &conn->request);
+    if (conn->pinned)
+        bb_port_unpin(conn->worker->port, &conn->request);
+    conn->reserved = conn->pinned = false;
+}
+
+static void release(struct bb_conn *conn)
+{
+    bb_conn_let_go(conn);
+    if (conn->buf != NULL)
+        bb_worker_drop_buffer(conn->worker, conn);
+}
+
+static void linger(struct bb_conn *conn)
+{
+    /* Our half is closed; what the client still sends is read so that the kernel does not answer
+     * it with a reset, which would take the reply away from the client (RFC 9112 9.6). */
+    if (shutdown(conn->fd, SHUT_WR) != 0) {
+        bb_conn_finish(conn);
+        return;
+    }
+    bb_conn_watch(conn, BB_CONN_LINGER, BB_LINGER_MS);
+    bb_conn_receive(conn, conn->head, sizeof(conn->head));
+}
+
+static void lingered(struct bb_conn *conn, int result)
+{
+    if (result <= 0 || conn->expired || conn->moved > BB_LINGER_BYTES) {
+        bb_conn_finish(conn);
+        return;
+    }
+    bb_conn_receive(conn, conn->head, sizeof(conn->head));
+}
+
+static void end_request(struct bb_conn *conn)
+{
+    if (conn->counted)
+        atomic_fetch_sub_explicit(&conn->worker->running, 1, memory_order_relaxed);
+    conn->counted = false;
+}
+
+static void send_step(struct bb_conn *conn, int result)
+{
+    if (result <= 0 || conn->expired) {
+        bb_conn_finish(conn);
+        return;
+    }
+    BB_COUNT(conn->worker, bytes_out, (uint64_t)result);
+    bb_conn_sent(conn, result);
+    if (conn->socket_busy)
+        return;
+    release(conn);
+    end_request(conn);
+    if (conn->close)
+        linger(conn);
+    else
+        next_request(conn);
+}
+
+void bb_conn_step(struct bb_conn *conn, int result)
+{
+    BB_ASSERT(pthread_equal(conn->worker->thread, pthread_self()));
+    switch (conn->state) {
+    case BB_CONN_HEAD:
+        head_arrived(conn, result);
+        return;
+    case BB_CONN_CONTINUE:
+    case BB_CONN_BODY:
+        bb_body_step(conn, result);
+        return;
+    case BB_CONN_SEND:
+        send_step(conn, result);
+        return;
+    case BB_CONN_LINGER:
+        lingered(conn, result);
+        return;
+    case BB_CONN_CLOSING:
+        bb_conn_finish(conn);
+        return;
+    case BB_CONN_LOOKUP:
+    case BB_CONN_RESERVE:
+    case BB_CONN_BUFFER:
+    case BB_CONN_COMMIT:
+    case BB_CONN_READ:
+    case BB_CONN_VERIFY:
+    case BB_CONN_MARK:
+    case BB_CONN_ASK:
+        bb_conn_verb(conn)->step(conn, result);
+        return;
+    case BB_CONN_FREE:
+        break;
+    }
+    BB_ASSERT(conn->state != BB_CONN_FREE);
+}
+
+/* ---- begin and end ---- */
+
+int bb_conn_init(struct bb_conn *conn, struct bb_worker *worker)
+{
+    conn->worker = worker;
+    conn->fd = -1;
+    conn->state = BB_CONN_FREE;
+    conn->event.done = socket_done;
+    return bb_hasher_open(&conn->hasher);
+}
+
+void bb_conn_fini(struct bb_conn *conn)
+{
+    BB_ASSERT(conn->state == BB_CONN_FREE);
+    bb_hasher_close(&conn->hasher);
+}
+
+void bb_conn_start(struct bb_conn *conn, int fd, const struct bb_listener *listener)
+{
+    BB_ASSERT(conn->state == BB_CONN_FREE);
+    const int one = 1;
+    /* replies are whole; waiting for more to put in a packet only delays them */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    conn->fd = fd;
+    conn->listener = listener;
+    conn->socket_busy = conn->request_busy = conn->expired = conn->reset = false;
+    conn->counted = conn->close = conn->body_unread = conn->reserved = conn->pinned = false;
+    conn->buf = NULL;
+    conn->head_len = conn->head_used = conn->head_scanned = 0;
+    conn->request = (struct bb_request){.done = request_done};
+    bb_conn_watch(conn, BB_CONN_HEAD, BB_HEAD_MS);
+    receive_head(conn);
+}
+
+void bb_conn_finish(struct bb_conn *conn)
+{
+    BB_ASSERT(!conn->socket_busy);
+    release(conn);
+    end_request(conn);
+    if (conn->reset) {
+        const struct linger hard = {.l_onoff = 1, .l_linger = 0};
+        (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+    }
+    (void)close(conn->fd);
+    conn->fd = -1;
+    conn->state = BB_CONN_FREE;
+    bb_worker_conn_ended(conn->worker, conn);
+}
+
+bool bb_conn_waits_for_client(const struct bb_conn *conn)
+{
+    return conn->state == BB_CONN_HEAD || conn->state == BB_CONN_CONTINUE ||
+           conn->state == BB_CONN_BODY || conn->state == BB_CONN_SEND ||
+           conn->state == BB_CONN_LINGER;
+}
+
+void bb_conn_abort(struct bb_conn *conn)
+{
+    BB_ASSERT(!conn->request_busy);
+    if (conn->state == BB_CONN_BUFFER) {
+        bb_worker_forget_waiting(conn->worker, conn);
+        bb_conn_finish(conn);
+        return;
+    }
+    BB_ASSERT(bb_conn_waits_for_client(conn));
+    BB_ASSERT(conn->socket_busy);
+    conn->reset = conn->state == BB_CONN_SEND;
+    conn->state = BB_CONN_CLOSING;
+    conn->deadline_ms = UINT64_MAX;
+    bb_ring_cancel(conn->worker->ring, &conn->event);
+}
+
+void bb_conn_expire(struct bb_conn *conn, uint64_t now_ms)
+{
+    if (conn->state == BB_CONN_BUFFER) {
+        bb_worker_forget_waiting(conn->worker, conn);
+        bb_conn_busy(conn);
+        return;
+    }
+    BB_ASSERT(bb_conn_waits_for_client(conn));
+    bool transfer = conn->state == BB_CONN_BODY || conn->state == BB_CONN_SEND;
+    if (transfer && conn->moved - conn->mark_moved >= BB_SLOW_BYTES) {
+        conn->mark_ms = now_ms;
+        conn->mark_moved = conn->moved;
+        conn->deadline_ms = now_ms + BB_SLOW_MS;
+        return;
+    }
+    if (conn->state != BB_CONN_LINGER && (conn->state != BB_CONN_HEAD || conn->head_len > 0))
+        BB_COUNT(conn->worker, timeouts, 1);
+    conn->expired = true;
+    conn->reset = conn->state == BB_CONN_SEND;
+    conn->deadline_ms = UINT64_MAX;
+    bb_ring_cancel(conn->worker->ring, &conn->event);
+}

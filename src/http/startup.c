@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Start-up. Steps in order, each undone by bb_startup_close as far as it got. The engine itself is
+ * opened and made ready by the controller's thread, on whose ring it lives.
+ */
+#include "bb/startup.h"
+
+#include "bb/bits.h"
+#include "bb/clock.h"
+#include "bb/err.h"
+#include "bb/fill.h"
+#include "bb/log.h"
+#include "bb/notify.h"
+#include "bb/syncio.h"
+#include "bb/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ENGINE_EXTRA ((size_t)16 << 20) /* address space beside the delta; touched as needed */
+#define JOB_MAX 64u
+#define NOTIFY_EVERY_MS 1000u
+
+struct bb_startup {
+    struct bb_startup_config config;
+    struct bb_lmdb *lmdb;
+    struct bb_index index;
+    struct bb_recovered recovered;
+    struct bb_arena engine_arena;
+    struct bb_arena buddy_arena;
+    struct bb_index_service *service;
+    struct bb_store_config store;
+    uint64_t notified_ms;
+};
+
+int bb_startup_open(const struct bb_startup_config *config, struct bb_startup **ret_startup)
+{
+    struct bb_startup *startup = calloc(1, sizeof(*startup));
+    if (startup == NULL)
+        return -ENOMEM;
+    startup->config = *config;
+    *ret_startup = startup;
+    return 0;
+}
+
+static int explained(int error, const struct bb_explain *explain)
+{
+    bb_log(BB_LOG_ERROR, "%s", explain->text[0] != '\0' ? explain->text : bb_err_text(error));
+    return error;
+}
+
+static int failed(int error, const char *what)
+{
+    bb_log(BB_LOG_ERROR, "%s: %s", what, bb_err_text(error));
+    return error;
+}
+
+/* Shows the step on the board and, once a second, to systemd, which would otherwise lose patience
+ * with a long recovery. */
+static void progress(void *context, const char *step, uint64_t done, uint64_t total)
+{
+    struct bb_startup *startup = context;
+    struct bb_board *board = &bb_server_shared(startup->config.server)->board;
+    char text[BB_BOARD_TEXT_MAX];
+    char state[BB_BOARD_TEXT_MAX + 64];
+    bb_board_progress(board, step, done, total);
+    uint64_t now_ms = bb_clock_ms();
+    if (now_ms < startup->notified_ms + NOTIFY_EVERY_MS)
+        return;
+    startup->notified_ms = now_ms;
+    (void)bb_board_text(board, text);
+    (void)snprintf(state, sizeof(state), "STATUS=%s\nEXTEND_TIMEOUT_USEC=60000000", text);
+    bb_notify(state);
+}
+
+static int sync_devices(struct bb_startup *startup)
+{
+    progress(startup, "flushing what the last process wrote", 0, 0);
+    int error = bb_device_sync(startup->config.data);
+    if (error != 0)
+        return failed(error, startup->config.data->path);
+    error = bb_device_sync(startup->config.index);
+    return error == 0 ? 0 : failed(error, startup->config.index->path);
+}
+
+static int open_index(struct bb_startup *startup)
+{
+    progress(startup, "opening the index", 0, 0);
+    int error =
+        bb_lmdb_open(startup->config.index, startup->config.runtime_dir, false, &startup->lmdb);
+    if (error != 0) {
+        bb_log(BB_LOG_ERROR,
+               "index %s: %s; format it with bbformat, or rebuild it with bbfsck --rebuild %s %s",
+               startup->config.index->path, bb_err_text(error), startup->config.data->path,
+               startup->config.index->path);
+        return error;
+    }
+    bb_lmdb_index(startup->lmdb, &startup->index);
+    startup->index.slice_max =
+        (uint32_t)bb_min_u64(startup->index.slice_max, startup->config.budget.slice_max);
+    return 0;
+}
+
+static void log_dropped(const struct bb_recover_report *report)
+{
+    const size_t named_max = sizeof(report->dropped_first) / sizeof(report->dropped_first[0]);
+    for (size_t i = 0; i < report->dropped && i < named_max; i++) {
+        char hex[BB_HASH_HEX_SIZE];
+        bb_hash_to_hex(&report->dropped_first[i], hex);
+        bb_log(BB_LOG_INFO, "recovery: dropped %.64s, never acknowledged", hex);
+    }
+}
+
+static void log_report(const struct bb_startup *startup, uint64_t took_ms)
+{
+    const struct bb_recover_report *report = &startup->recovered.report;
+    char uuid[37];
+    bb_log(BB_LOG_INFO,
+           "store %s: %s, sequences %" PRIu64 " to %" PRIu64 " (durable %" PRIu64 "), %" PRIu64
+           " records with %" PRIu64 " items rolled forward, %" PRIu64 " re-hashed, %" PRIu64
+           " dropped, %" PRIu64 " unreadable, %" PRIu64 " pages written, %" PRIu64
+           " slots damaged, epoch %" PRIu64 ", %" PRIu64 " ms",
+           bb_text_of_uuid(&startup->recovered.super.store, uuid),
+           report->was_clean ? "stopped cleanly" : "stopped uncleanly", report->first_sequence,
+           report->last_sequence, report->durable, report->records, report->items, report->rehashed,
+           report->dropped, report->unreadable, report->pages_written,
+           report->slots_damaged + report->slots_unexcused, report->epoch, took_ms);
+    log_dropped(report);
+}
+
+static int recover(struct bb_startup *startup)
+{
+    struct bb_shared *shared = bb_server_shared(startup->config.server);
+    struct bb_arena scratch;
+    struct bb_syncio sync;
+    struct bb_explain explain = {.text = ""};
+    uint64_t began_ms = bb_clock_ms();
+    size_t size = (size_t)bb_max_u64(startup->config.budget.delta, BB_RECOVER_SCRATCH_MIN);
+    int error = bb_arena_open(size, false, false, &scratch);
+    if (error != 0)
+        return failed(error, "memory for recovery");
+    bb_syncio_init(&sync, startup->config.data);
+    struct bb_recover_config config = {
+        .io = &sync.io,
+        .index = &startup->index,
+        .scratch = scratch.base,
+        .scratch_size = size,
+        .progress = progress,
+        .context = startup,
+    };
+    error = bb_recover(&config, &startup->recovered, &explain);
+    bb_arena_close(&scratch);
+    if (error != 0)
+        return explained(error, &explain);
+    uint64_t took_ms = bb_clock_ms() - began_ms;
+    atomic_store(&shared->recovery_ms, took_ms);
+    atomic_store_explicit(&shared->recovered, &startup->recovered, memory_order_release);
+    log_report(startup, took_ms);
+    return 0;
+}
+
+static int open_store(struct bb_startup *startup)
+{
+    struct bb_control *control = bb_server_shared(startup->config.server)->control;
+    const struct bb_budget *budget = &startup->config.budget;
+    progress(startup, "opening the store", 0, 0);
+    int error = bb_arena_open(budget->delta + ENGINE_EXTRA, false, false, &startup->engine_arena);
+    if (error != 0)
+        return failed(error, "memory for the engine");
+    struct bb_index_service_config service = {
+        .lmdb = startup->lmdb,
+        .arena = &startup->engine_arena,
+        .job_max = JOB_MAX,
+        .lookup_threads = 1,
+        .on_done = bb_control_answered,
+        .context = control,
+    };
+    error = bb_index_service_start(&service, &startup->service);
+    if (error != 0)
+        return failed(error, "index service");
+    startup->store = (struct bb_store_config){
+        .slice_max = startup->index.slice_max,
+        .index_room = startup->index.ops->room(startup->index.context),
+        .super = startup->recovered.super,
+        .last = startup->recovered.last,
+        .arena = &startup->engine_arena,
+        .memory = budget->delta,
+    };
+    error = bb_control_open_store(control, &startup->store, startup->service);
+    if (error != 0)
+        return failed(error, "engine");
+    bb_arena_seal(&startup->engine_arena);
+    bb_server_set_phase(startup->config.server, BB_PHASE_READING);
+    return 0;
+}
+
+static int open_buddy(struct bb_startup *startup, struct bb_buddy **ret_buddy)
+{
+    const struct bb_layout *layout = &startup->recovered.super.layout;
+    struct bb_zone zone = bb_layout_zone(layout, 0);
+    size_t size = bb_buddy_memory(layout->zone_count, zone.unit_count);
+    if (size > startup->config.budget.buddy + BB_MIB) {
+        char text[32];
+        bb_log(BB_LOG_ERROR,
+               "memory: the map of free space needs %s with the zones of this store, start with a "
+               "larger --memory",
+               bb_text_of_size(size, text, sizeof(text)));
+        return BB_ERR_MEMORY;
+    }
+    int error = bb_arena_open(size, false, false, &startup->buddy_arena);
+    if (error != 0)
+        return failed(error, "memory for the map of free space");
+    void *memory = bb_arena_alloc(&startup->buddy_arena, size, 64);
+    BB_ASSERT(memory != NULL);
+    *ret_buddy = bb_buddy_init(memory, size, layout->zone_count, zone.unit_count);
+    return 0;
+}
+
+static int read_only(struct bb_startup *startup, int error)
+{
+    struct bb_board *board = &bb_server_shared(startup->config.server)->board;
+    bb_log(BB_LOG_ERROR, "reads only: %s; stop and run bbfsck %s %s", bb_err_text(error),
+           startup->config.data->path, startup->config.index->path);
+    atomic_store(&board->read_only,
+                 "reads only: the index does not add up, stop the server and run bbfsck");
+    bb_notify("READY=1\nSTATUS=reads only, run bbfsck");
+    return 0;
+}
+
+static int fill(struct bb_startup *startup)
+{
+    struct bb_shared *shared = bb_server_shared(startup->config.server);
+    struct bb_explain explain = {.text = ""};
+    struct bb_buddy *buddy;
+    struct bb_set set;
+    uint64_t began_ms = bb_clock_ms();
+    progress(startup, "reading the map of free space from the index", 0, 0);
+    int error = open_buddy(startup, &buddy);
+    if (error != 0)
+        return error;
+    error = bb_fill(&startup->index, &startup->recovered.super, buddy, &set, &explain);
+    if (error != 0) {
+        (void)explained(error, &explain);
+        return read_only(startup, error);
+    }
+    error = bb_control_ready(shared->control, buddy, &set);
+    if (error != 0)
+        return read_only(startup, error);
+    atomic_store(&shared->fill_ms, bb_clock_ms() - began_ms);
+    bb_log(BB_LOG_INFO, "ready: %" PRIu64 " blocks, map of free space read in %" PRIu64 " ms",
+           set.count, bb_clock_ms() - began_ms);
+    bb_server_set_phase(startup->config.server, BB_PHASE_READY);
+    bb_notify("READY=1\nSTATUS=ready");
+    return 0;
+}
+
+int bb_startup_run(struct bb_startup *startup)
+{
+    int error = sync_devices(startup);
+    if (error == 0)
+        error = open_index(startup);
+    if (error == 0)
+        error = recover(startup);
+    if (error == 0)
+        error = open_store(startup);
+    if (error == 0)
+        error = fill(startup);
+    return error;
+}
+
+void bb_startup_close(struct bb_startup *startup)
+{
+    if (startup->service != NULL)
+        bb_index_service_stop(startup->service);
+    if (startup->lmdb != NULL)
+        bb_lmdb_close(startup->lmdb);
+    bb_arena_close(&startup->engine_arena);
+    bb_arena_close(&startup->buddy_arena);
+    free(startup);
+}
