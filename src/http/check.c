@@ -54,15 +54,16 @@ static int target_bytes_check(struct bb_http_span target, struct bb_http_refusal
     if (len < target.len)
         return bb_http_refuse(ret_refusal, 400, "byte in the target", span(target.at + len, 1),
                               "percent-encode it");
-    for (size_t i = 0; i < len; i++) {
-        if (target.at[i] != '%')
-            continue;
-        if (len - i < 3 || !bb_http_byte_is(target.at[i + 1], BB_HTTP_HEX) ||
-            !bb_http_byte_is(target.at[i + 2], BB_HTTP_HEX))
+    for (struct bb_http_span rest = target;;) {
+        const char *percent = rest.len == 0 ? NULL : memchr(rest.at, '%', rest.len);
+        if (percent == NULL)
+            return 0;
+        rest = bb_http_span_after(rest, (size_t)(percent - rest.at) + 1);
+        if (rest.len < 2 || !bb_http_byte_is(rest.at[0], BB_HTTP_HEX) ||
+            !bb_http_byte_is(rest.at[1], BB_HTTP_HEX))
             return bb_http_refuse(ret_refusal, 400, "percent encoding", target,
                                   "use two hex digits after %");
     }
-    return 0;
 }
 
 size_t bb_http_scheme_len(struct bb_http_span target)
