@@ -58,7 +58,8 @@ void bb_lmdb_index(struct bb_lmdb *lmdb, struct bb_index *ret_index);
  * rebuild. */
 BB_MUST_USE int bb_lmdb_put_state(struct bb_lmdb *lmdb, const struct bb_index_state *state);
 /* Rebuild: adds changes (all present, ascending, above every hash in the map, at most slice_max) in
- * one transaction. The state row is left alone: the caller keeps the set and puts the row last.
+ * one transaction, and refreshes lookup: for tools, which do all in one thread. The state row is
+ * left alone: the caller keeps the set and puts the row last.
  * -EEXIST: a hash was not above; BB_ERR_INDEX_FULL: nothing changed. */
 BB_MUST_USE int bb_lmdb_append(struct bb_lmdb *lmdb, const struct bb_change *changes,
                                uint32_t count);
@@ -81,14 +82,20 @@ struct bb_lmdb_stats {
     uint64_t used_pages;  /* by all databases, the free list and the metas */
     uint64_t map_pages;
     uint32_t page_size;
+    /* New pages per 1024 new records in the latest folds; BB_LMDB_GROWTH_UNKNOWN after open or
+     * append: every record may split a leaf. */
+    uint32_t growth;
 };
+#define BB_LMDB_GROWTH_UNKNOWN 1024u
+
 /* Of the newest fold. Any thread. */
 BB_MUST_USE int bb_lmdb_get_stats(struct bb_lmdb *lmdb, struct bb_lmdb_stats *ret_stats);
 
 /* Pure arithmetic. Keys of one transaction on a map of that many pages: three of the largest
  * transactions take at most an eighth of the map, or BB_INDEX_SLICE_MAX. */
 uint32_t bb_lmdb_slice_max(uint64_t map_pages);
-/* Records that can still be added. */
+/* Records that can still be added: certain as long as every leaf is at least half full after it was
+ * split, beyond that extrapolated from growth, twofold. */
 uint64_t bb_lmdb_room(const struct bb_lmdb_stats *stats);
 
 #endif

@@ -259,7 +259,7 @@ static int open_env(struct bb_lmdb *lmdb, const struct bb_device *device)
         rc = bb_lmdbreader_begin(lmdb, &lmdb->lookup);
     if (rc == 0)
         rc = bb_lmdbreader_begin(lmdb, &lmdb->account);
-    return rc == 0 ? bb_lmdbroom_update(lmdb) : rc;
+    return rc == 0 ? bb_lmdbroom_reset(lmdb) : rc;
 }
 
 int bb_lmdb_open(const struct bb_device *device, const char *runtime_dir, bool read_only,

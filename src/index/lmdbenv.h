@@ -34,7 +34,11 @@ struct bb_lmdb {
     struct bb_lmdb_reader lookup;  /* behind lookup and refresh of the table */
     struct bb_lmdb_reader account; /* writer's: counts pages after a commit */
     struct bb_lmdb_reader readers[BB_LMDB_READERS_MAX];
-    _Atomic uint64_t room; /* as of the newest fold; written by the writer */
+    uint64_t block_pages;   /* writer's: as of the newest fold */
+    uint64_t grown_records; /* writer's: in the latest folds, with the pages they took */
+    uint64_t grown_pages;
+    _Atomic uint32_t growth; /* as in struct bb_lmdb_stats; both written by the writer */
+    _Atomic uint64_t room;   /* as of the newest fold */
 };
 
 /* LMDB's codes and errno in ours: 0, -errno or BB_ERR_*. */
@@ -47,7 +51,10 @@ void bb_lmdbreader_end(struct bb_lmdb_reader *reader);
 /* Counts pages in the snapshot of `txn`. */
 BB_MUST_USE int bb_lmdbroom_count(struct bb_lmdb *lmdb, MDB_txn *txn,
                                   struct bb_lmdb_stats *ret_stats);
-/* Sets lmdb->room from the newest fold. Writer only, or before there is one. */
-BB_MUST_USE int bb_lmdbroom_update(struct bb_lmdb *lmdb);
+/* Counts anew after a transaction that brought `added` new records and took `removed` away. Writer
+ * only. */
+BB_MUST_USE int bb_lmdbroom_update(struct bb_lmdb *lmdb, uint32_t added, uint32_t removed);
+/* The same when nothing is known of how full the leaves are: after open and append. */
+BB_MUST_USE int bb_lmdbroom_reset(struct bb_lmdb *lmdb);
 
 #endif

@@ -48,14 +48,12 @@ static int begin(struct bb_lmdb *lmdb, MDB_txn **ret_txn)
 }
 
 /* Commits when rc is 0, else aborts. */
-static int end(struct bb_lmdb *lmdb, MDB_txn *txn, int rc)
+static int end(MDB_txn *txn, int rc)
 {
-    if (rc != 0) {
-        mdb_txn_abort(txn);
-        return rc;
-    }
-    rc = bb_lmdb_error(mdb_txn_commit(txn));
-    return rc < 0 ? rc : bb_lmdbroom_update(lmdb);
+    if (rc == 0)
+        return bb_lmdb_error(mdb_txn_commit(txn));
+    mdb_txn_abort(txn);
+    return rc;
 }
 
 static struct bb_index_entry wanted(const struct bb_change *change)
@@ -65,9 +63,15 @@ static struct bb_index_entry wanted(const struct bb_change *change)
                                    .flags = change->corrupt ? BB_INDEX_CORRUPT : 0};
 }
 
+/* What a transaction did to the map. */
+struct tally {
+    struct bb_set *set;
+    uint32_t added, removed; /* hashes that were not there before, that are gone */
+};
+
 /* Stores the entry; the set follows. One descent of the tree for a new key, none more for an old
  * one. */
-static int put_entry(MDB_cursor *cursor, const struct bb_change *change, struct bb_set *set)
+static int put_entry(MDB_cursor *cursor, const struct bb_change *change, struct tally *tally)
 {
     struct bb_index_entry entry = wanted(change), old;
     struct bb_disk_index_value disk;
@@ -75,23 +79,25 @@ static int put_entry(MDB_cursor *cursor, const struct bb_change *change, struct 
     MDB_val key = hash_key(&change->hash);
     MDB_val value = {.mv_size = sizeof(disk), .mv_data = &disk};
     int rc = mdb_cursor_put(cursor, &key, &value, MDB_NOOVERWRITE);
+    if (rc == 0)
+        tally->added++;
     if (rc == MDB_KEYEXIST) {
         rc = bb_index_value_decode(value.mv_data, value.mv_size, &old);
         if (rc < 0)
             return rc;
         if (memcmp(value.mv_data, &disk, sizeof(disk)) == 0)
             return 0;
-        bb_set_remove(set, &change->hash, old.unit, old.size);
+        bb_set_remove(tally->set, &change->hash, old.unit, old.size);
         value = (MDB_val){.mv_size = sizeof(disk), .mv_data = &disk};
         rc = mdb_cursor_put(cursor, &key, &value, MDB_CURRENT);
     }
     if (rc != 0)
         return bb_lmdb_error(rc);
-    bb_set_add(set, &change->hash, change->unit, change->size);
+    bb_set_add(tally->set, &change->hash, change->unit, change->size);
     return 0;
 }
 
-static int remove_entry(MDB_cursor *cursor, const struct bb_change *change, struct bb_set *set)
+static int remove_entry(MDB_cursor *cursor, const struct bb_change *change, struct tally *tally)
 {
     struct bb_index_entry old;
     MDB_val key = hash_key(&change->hash), value;
@@ -103,12 +109,13 @@ static int remove_entry(MDB_cursor *cursor, const struct bb_change *change, stru
     rc = bb_index_value_decode(value.mv_data, value.mv_size, &old);
     if (rc < 0)
         return rc;
-    bb_set_remove(set, &change->hash, old.unit, old.size);
+    bb_set_remove(tally->set, &change->hash, old.unit, old.size);
+    tally->removed++;
     return bb_lmdb_error(mdb_cursor_del(cursor, 0));
 }
 
 static int apply(struct bb_lmdb *lmdb, MDB_txn *txn, const struct bb_index_fold *fold,
-                 struct bb_set *set)
+                 struct tally *tally)
 {
     MDB_cursor *cursor;
     int rc = bb_lmdb_error(mdb_cursor_open(txn, lmdb->block, &cursor));
@@ -117,7 +124,8 @@ static int apply(struct bb_lmdb *lmdb, MDB_txn *txn, const struct bb_index_fold 
     for (uint32_t i = 0; i < fold->count && rc == 0; i++) {
         const struct bb_change *change = &fold->changes[i];
         BB_ASSERT(i == 0 || bb_hash_compare(&fold->changes[i - 1].hash, &change->hash) < 0);
-        rc = change->present ? put_entry(cursor, change, set) : remove_entry(cursor, change, set);
+        rc = change->present ? put_entry(cursor, change, tally)
+                             : remove_entry(cursor, change, tally);
     }
     mdb_cursor_close(cursor);
     return rc;
@@ -128,6 +136,7 @@ static int op_fold(void *index, const struct bb_index_fold *fold, struct bb_set 
 {
     struct bb_lmdb *lmdb = index;
     struct bb_index_state state;
+    struct tally tally = {.set = &state.set};
     MDB_txn *txn;
     BB_ASSERT(fold->count <= lmdb->slice_max);
     int rc = begin(lmdb, &txn);
@@ -135,12 +144,14 @@ static int op_fold(void *index, const struct bb_index_fold *fold, struct bb_set 
         return rc;
     rc = get_state(lmdb, txn, &state);
     if (rc == 0)
-        rc = apply(lmdb, txn, fold, &state.set);
+        rc = apply(lmdb, txn, fold, &tally);
     if (rc == 0 && fold->anchor != NULL)
         state.anchor = *fold->anchor;
     if (rc == 0)
         rc = put_state(lmdb, txn, &state);
-    rc = end(lmdb, txn, rc);
+    rc = end(txn, rc);
+    if (rc == 0)
+        rc = bb_lmdbroom_update(lmdb, tally.added, tally.removed);
     if (rc < 0)
         return rc;
     *ret_set = state.set;
@@ -152,7 +163,7 @@ int bb_lmdb_put_state(struct bb_lmdb *lmdb, const struct bb_index_state *state)
 {
     MDB_txn *txn;
     int rc = begin(lmdb, &txn);
-    return rc < 0 ? rc : end(lmdb, txn, put_state(lmdb, txn, state));
+    return rc < 0 ? rc : end(txn, put_state(lmdb, txn, state));
 }
 
 static int append_all(MDB_cursor *cursor, const struct bb_change *changes, uint32_t count)
@@ -184,7 +195,10 @@ int bb_lmdb_append(struct bb_lmdb *lmdb, const struct bb_change *changes, uint32
         rc = append_all(cursor, changes, count);
         mdb_cursor_close(cursor);
     }
-    return end(lmdb, txn, rc);
+    rc = end(txn, rc);
+    if (rc == 0) /* else the pages of every transaction since the last refresh stay pinned */
+        rc = bb_lmdb_reader_refresh(&lmdb->lookup);
+    return rc == 0 ? bb_lmdbroom_reset(lmdb) : rc;
 }
 
 static int op_state(void *index, struct bb_index_state *ret_state)

@@ -16,7 +16,8 @@
 #define RECORD_SIZE                                                                                \
     (8 + 32 + sizeof(struct bb_disk_index_value) + 2) /* with node head and slot                   \
                                                        */
-#define SPLIT_SHARE 8 /* one of so many inserts splits its leaf, at worst, when fill is mixed */
+#define GROWTH_MIN 128u     /* new pages per 1024 records are not taken to be fewer */
+#define GROWTH_MEMORY 8192u /* records over which growth is averaged */
 
 /* Each key dirties a leaf of its own; an eighth more for branches and new leaves. */
 static uint64_t transaction_pages(uint64_t keys)
@@ -47,8 +48,9 @@ uint64_t bb_lmdb_room(const struct bb_lmdb_stats *stats)
     uint64_t certain = (pages - pages / 40) * per_page / 2;
     certain = certain > stats->records ? certain - stats->records : 0;
     /* Beyond that it depends on how many leaves are about to split: all, after a bulk load. */
-    bool dense = stats->records > stats->block_pages * per_page * 4 / 5;
-    uint64_t likely = dense ? spare - spare / 40 : (spare - spare / 40) * SPLIT_SHARE;
+    uint64_t growth = 2 * (uint64_t)stats->growth;
+    growth = growth < GROWTH_MIN ? GROWTH_MIN : growth > 1024 ? 1024 : growth;
+    uint64_t likely = (spare - spare / 40) * 1024 / growth;
     return certain > likely ? certain : likely;
 }
 
@@ -78,19 +80,49 @@ int bb_lmdbroom_count(struct bb_lmdb *lmdb, MDB_txn *txn, struct bb_lmdb_stats *
     ret_stats->used_pages = block_pages + other_pages;
     ret_stats->map_pages = lmdb->map_pages;
     ret_stats->page_size = lmdb->page_size;
+    ret_stats->growth = atomic_load_explicit(&lmdb->growth, memory_order_relaxed);
     return 0;
 }
 
-int bb_lmdbroom_update(struct bb_lmdb *lmdb)
+/* Takes notice of folds that mostly add: others move the leaves both ways. */
+static void learn_growth(struct bb_lmdb *lmdb, uint64_t block_pages, uint32_t added,
+                         uint32_t removed)
+{
+    if (added == 0 || removed > added / 8)
+        return;
+    lmdb->grown_records += added;
+    lmdb->grown_pages += block_pages > lmdb->block_pages ? block_pages - lmdb->block_pages : 0;
+    while (lmdb->grown_records > GROWTH_MEMORY) {
+        lmdb->grown_records -= lmdb->grown_records / 4;
+        lmdb->grown_pages -= lmdb->grown_pages / 4;
+    }
+    uint64_t growth = lmdb->grown_pages * 1024 / lmdb->grown_records;
+    atomic_store_explicit(
+        &lmdb->growth, growth < BB_LMDB_GROWTH_UNKNOWN ? (uint32_t)growth : BB_LMDB_GROWTH_UNKNOWN,
+        memory_order_relaxed);
+}
+
+int bb_lmdbroom_update(struct bb_lmdb *lmdb, uint32_t added, uint32_t removed)
 {
     struct bb_lmdb_stats stats;
     int rc = bb_lmdb_reader_refresh(&lmdb->account);
     if (rc == 0)
         rc = bb_lmdbroom_count(lmdb, lmdb->account.txn, &stats);
     bb_lmdb_reader_rest(&lmdb->account);
-    if (rc == 0)
-        atomic_store_explicit(&lmdb->room, bb_lmdb_room(&stats), memory_order_relaxed);
-    return rc;
+    if (rc < 0)
+        return rc;
+    learn_growth(lmdb, stats.block_pages, added, removed);
+    stats.growth = atomic_load_explicit(&lmdb->growth, memory_order_relaxed);
+    lmdb->block_pages = stats.block_pages;
+    atomic_store_explicit(&lmdb->room, bb_lmdb_room(&stats), memory_order_relaxed);
+    return 0;
+}
+
+int bb_lmdbroom_reset(struct bb_lmdb *lmdb)
+{
+    lmdb->grown_records = lmdb->grown_pages = GROWTH_MEMORY;
+    atomic_store_explicit(&lmdb->growth, BB_LMDB_GROWTH_UNKNOWN, memory_order_relaxed);
+    return bb_lmdbroom_update(lmdb, 0, 0);
 }
 
 int bb_lmdb_get_stats(struct bb_lmdb *lmdb, struct bb_lmdb_stats *ret_stats)

@@ -194,14 +194,149 @@ static void every_flipped_bit_of_the_metas_is_refused_or_harmless(void **state)
     fixture_end(&fixture);
 }
 
+/* ---- Pages behind the metas ---- */
+
+#define LARGE_SIZE (64ull << 20)
+#define LARGE_COUNT 60000u
+
+static void fold_large(const struct bb_change *changes, uint32_t count)
+{
+    uint32_t slice = fixture.index.slice_max;
+    for (uint32_t at = 0; at < count; at += slice) {
+        struct bb_set set;
+        uint64_t room;
+        struct bb_index_fold fold = {.changes = changes + at,
+                                     .count = count - at < slice ? count - at : slice};
+        assert_int_equal(fixture.index.ops->fold(fixture.lmdb, &fold, &set, &room), 0);
+        fixture.index.ops->refresh(fixture.lmdb);
+    }
+}
+
+/* Random records, then some of them away all over the tree: branch pages, a long free list. */
+static void make_large(struct bb_random *random)
+{
+    struct bb_change *changes = calloc(LARGE_COUNT, sizeof(*changes));
+    struct bb_change *gone = calloc(LARGE_COUNT, sizeof(*gone));
+    assert_true(changes != NULL && gone != NULL);
+    for (unsigned i = 0; i < LARGE_COUNT; i++) {
+        bb_random_fill(random, &changes[i].hash, sizeof(changes[i].hash));
+        changes[i].present = true;
+    }
+    qsort(changes, LARGE_COUNT, sizeof(*changes), model_compare); /* the hash comes first */
+    fold_large(changes, LARGE_COUNT);
+    for (unsigned start = 0; start < 10; start++) {
+        uint32_t count = 0;
+        for (unsigned i = start; i < LARGE_COUNT; i += LARGE_COUNT / fixture.index.slice_max + 1)
+            gone[count++].hash = changes[i].hash;
+        fold_large(gone, count);
+    }
+    free(changes);
+    free(gone);
+}
+
+/* Opens in a child, which must come to an end by itself. */
+static enum outcome open_in_child(void)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct rlimit none = {0, 0};
+        (void)setrlimit(RLIMIT_CORE, &none);
+        int rc = fixture_open(&fixture);
+        if (rc == 0)
+            bb_lmdb_close(fixture.lmdb);
+        _exit(rc == 0 ? READ_RIGHT : rc == BB_ERR_INDEX_DAMAGED ? REFUSED : 100);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    if (!WIFEXITED(status) || (WEXITSTATUS(status) != REFUSED && WEXITSTATUS(status) != READ_RIGHT))
+        fail_msg("child ended with status 0x%x", status);
+    return (enum outcome)WEXITSTATUS(status);
+}
+
+static uint64_t get_u64(const uint8_t *bytes)
+{
+    uint64_t value;
+    memcpy(&value, bytes, sizeof(value));
+    return value;
+}
+
+/* Flips up to four bytes of a page and expects nothing but an end. */
+static unsigned damage_page(struct bb_random *random, uint64_t page, unsigned rounds)
+{
+    static uint8_t good[HEAD_SIZE], bad[HEAD_SIZE];
+    unsigned refused = 0;
+    int fd = open(fixture.file, O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, good, page_size, (off_t)(page * page_size)), page_size);
+    close(fd);
+    for (unsigned round = 0; round < rounds; round++) {
+        memcpy(bad, good, page_size);
+        for (unsigned i = bb_random_below(random, 4) == 0 ? 4 : 1; i > 0; i--) {
+            /* headers and node offsets, nodes at the end, or anywhere */
+            uint64_t from = 0, to = page_size;
+            if (bb_random_below(random, 3) == 0)
+                to = 64;
+            else if (bb_random_below(random, 2) == 0)
+                from = page_size - 256;
+            bad[from + bb_random_below(random, to - from)] ^=
+                (uint8_t)(1 + bb_random_below(random, 255));
+        }
+        write_bytes(page * page_size, bad, page_size);
+        refused += open_in_child() == REFUSED;
+    }
+    write_bytes(page * page_size, good, page_size);
+    return refused;
+}
+
+static void damage_of_main_database_and_free_list_never_crashes(void **state)
+{
+    (void)state;
+    struct bb_random random;
+    struct bb_lmdb_meta meta;
+    MDB_env *env;
+    MDB_stat stat;
+    MDB_txn *txn;
+    fixture_seed(&random);
+    fixture_make_open(&fixture, 0, LARGE_SIZE);
+    make_large(&random);
+    fixture_close(&fixture);
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_open(env, fixture.file, MDB_NOSUBDIR | MDB_NOLOCK | MDB_RDONLY, 0), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), 0);
+    assert_int_equal(mdb_stat(txn, 0, &stat), 0);
+    assert_true(stat.ms_overflow_pages > 0); /* else the test does not reach far */
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
+    read_head();
+    page_size = (uint32_t)sysconf(_SC_PAGESIZE);
+    assert_int_equal(bb_lmdb_check_metas(head, sizeof(head), LARGE_SIZE, &meta), 0);
+    const uint8_t *newest = head + (meta.transaction % 2) * page_size;
+    uint64_t free_root = get_u64(newest + 16 + 24 + 40);
+    uint64_t main_root = get_u64(newest + 16 + 24 + 48 + 40);
+    assert_int_equal(open_in_child(), READ_RIGHT);
+    unsigned refused = damage_page(&random, main_root, 300);
+    refused += damage_page(&random, free_root, 300);
+    print_message("refused %u of 600\n", refused);
+    assert_true(refused > 100);
+    for (unsigned i = 0; i < 200; i++)
+        (void)damage_page(&random, 2 + bb_random_below(&random, meta.last_page - 1), 1);
+    assert_int_equal(open_in_child(), READ_RIGHT);
+    fixture_end(&fixture);
+}
+
 int main(void)
 {
+    if (access("/dev/shm", W_OK) == 0)
+        fixture_root = "/dev/shm"; /* thousands of transactions, no power to lose */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_good_head_is_taken_and_described),
         cmocka_unit_test(random_heads_are_refused),
         cmocka_unit_test(one_meta_page_zeroed_is_damage_both_is_no_index),
         cmocka_unit_test(an_environment_with_other_databases_is_damage),
         cmocka_unit_test(every_flipped_bit_of_the_metas_is_refused_or_harmless),
+        cmocka_unit_test(damage_of_main_database_and_free_list_never_crashes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
