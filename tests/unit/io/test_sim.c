@@ -374,6 +374,33 @@ static void clone_goes_its_own_way(void **state)
     job_fini(&job);
 }
 
+static void life_after_a_cut_does_not_reach_back(void **state)
+{
+    (void)state;
+    struct bb_sim *sim = open_sim(true, 1);
+    write_now(sim, 1, 1, 0x11);
+    assert_int_equal(bb_io_flush(bb_sim_io(sim)), 0);
+    cut_none(sim); /* visible and durable are one image now */
+    write_now(sim, 1, 1, 0x22);
+    write_now(sim, 2, 1, 0x22);
+    cut_none(sim);
+    assert_int_equal(first_byte(sim, UNIT), 0x11);
+    assert_int_equal(first_byte(sim, 2 * UNIT), 0);
+    struct bb_sim *clone = bb_sim_clone(sim);
+    write_now(clone, 1, 1, 0x33);
+    assert_int_equal(bb_io_flush(bb_sim_io(clone)), 0);
+    bb_sim_poke(clone, 3 * UNIT, "damage", 6);
+    assert_int_equal(first_byte(sim, UNIT), 0x11);
+    assert_int_equal(first_byte(sim, 3 * UNIT), 0);
+    cut_none(sim);
+    assert_int_equal(first_byte(sim, UNIT), 0x11);
+    cut_none(clone);
+    assert_int_equal(first_byte(clone, UNIT), 0x33);
+    assert_int_equal(first_byte(clone, 3 * UNIT), 'd');
+    bb_sim_close(clone);
+    bb_sim_close(sim);
+}
+
 static void digest_is_of_the_durable_bytes_alone(void **state)
 {
     (void)state;
@@ -824,6 +851,7 @@ int main(void)
         cmocka_unit_test(flush_that_dies_in_flight_makes_nothing_durable),
         cmocka_unit_test(kill_keeps_the_cache_visible_and_undurable),
         cmocka_unit_test(clone_goes_its_own_way),
+        cmocka_unit_test(life_after_a_cut_does_not_reach_back),
         cmocka_unit_test(digest_is_of_the_durable_bytes_alone),
         cmocka_unit_test(failed_write_is_applied_as_told),
         cmocka_unit_test(failed_flush_makes_nothing_durable),
