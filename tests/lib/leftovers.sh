@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+# What tests left behind.  Sourced by tests/run.
+#
+# Processes are known by BB_TEST_RUN (this run) and BB_TEST_NAME (the test) in their environment,
+# which daemons inherit too; loop devices by a backing file below build/scratch.  Nothing is ever
+# ended by the name of a program.
+
+# leftovers_processes VARIABLE VALUE: pids with that in their environment, without this shell and
+# what it is running to find out
+leftovers_processes()
+{
+    local environment pid
+    for environment in /proc/[0-9]*/environ; do
+        pid=${environment#/proc/} pid=${pid%/environ}
+        if [ "$pid" -ne $$ ] && [ "$pid" -ne "$BASHPID" ] &&
+            grep -qzxF -- "$1=$2" "$environment" 2>/dev/null; then
+            echo "$pid"
+        fi
+    done 2>/dev/null
+}
+
+# leftovers_loops FOLDER: loop devices whose backing file lies in it
+leftovers_loops()
+{
+    local device backing
+    for backing in /sys/block/loop*/loop/backing_file; do
+        [ -e "$backing" ] || continue
+        device=${backing#/sys/block/} device=/dev/${device%%/*}
+        case $(cat "$backing" 2>/dev/null) in
+        "$1"/*) echo "$device" ;;
+        esac
+    done
+}
+
+leftovers_name()
+{
+    tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null
+}
+
+# leftovers_clear VARIABLE VALUE FOLDER: ends and detaches what is left and names it; fails if
+# there was anything
+leftovers_clear()
+{
+    local pid device found=0 wait
+    for pid in $(leftovers_processes "$1" "$2"); do
+        wait=0
+        while [ -d "/proc/$pid" ] && [ "$wait" -lt 10 ]; do # what ends just now is no leftover
+            wait=$((wait + 1))
+            sleep 0.1
+        done
+        [ -n "$(leftovers_name "$pid")" ] || continue
+        echo "left running, ended now: $pid $(leftovers_name "$pid")"
+        kill -KILL "$pid" 2>/dev/null
+        found=1
+    done
+    for device in $(leftovers_loops "$3"); do
+        echo "left attached, detached now: $device"
+        losetup --detach "$device"
+        found=1
+    done
+    return $found
+}
+
+leftovers_end()
+{
+    leftovers_clear BB_TEST_RUN "$BB_TEST_RUN" "$BB_ROOT/build/scratch"
+}

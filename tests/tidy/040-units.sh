@@ -1,0 +1,54 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# when: quick
+# The unit is understood by systemd, the rules by a reader of their grammar; both are in step with
+# each other.  A spoilt unit must be refused, or nothing was checked.
+cd "$(dirname "$0")/../.." || exit 1
+passed=0 failed=0 skipped=0
+check()
+{
+    if [ "$2" -eq 0 ]; then
+        passed=$((passed + 1))
+    else
+        echo "FAILED: $1"
+        failed=$((failed + 1))
+    fi
+}
+
+# systemd looks for the program itself; any program will do where ours is not installed
+verify()
+{
+    sed "s|^ExecStart=/usr/sbin/bbd|ExecStart=/bin/true|; $1" systemd/bbd.service >"$folder/bbd.service"
+    local output
+    output=$(SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no --recursive-errors=no \
+        "$folder/bbd.service" 2>&1) || return 1
+    [ -z "$output" ] || echo "$output"
+    ! grep -q 'bbd.service:' <<<"$output"
+}
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+if command -v systemd-analyze >/dev/null; then
+    verify ''
+    check "systemd-analyze verify systemd/bbd.service" $?
+    ! verify 's/^LimitMEMLOCK=.*/LimitMEMLOCK=much/' >/dev/null
+    check "a limit that is no number is found" $?
+else
+    echo "skipped: systemd-analyze is not installed"
+    skipped=2
+fi
+
+rule='^[A-Z]+(\{[A-Za-z_]+\})?(==|!=|\+=|=|:=)"[^"]*"(, [A-Z]+(\{[A-Za-z_]+\})?(==|!=|\+=|=|:=)"[^"]*")*$'
+! grep -vE '^(#.*)?$' udev/60-buddy-blocks.rules | grep -vE "$rule"
+check "udev/60-buddy-blocks.rules is a list of comparisons and assignments" $?
+for label in bb-data bb-index; do
+    grep -q "/dev/disk/by-partlabel/$label" systemd/bbd.service &&
+        grep -qF "by\\x2dpartlabel-${label/-/\\x2d}.device" systemd/bbd.service &&
+        grep -q "\"[a-z|-]*$label" udev/60-buddy-blocks.rules
+    check "unit and rules name the partition $label" $?
+done
+user=$(sed -n 's/^User=//p' systemd/bbd.service)
+grep -q "OWNER=\"$user\"" udev/60-buddy-blocks.rules
+check "the rules give the devices to the unit's user" $?
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
