@@ -180,7 +180,8 @@ int bb_device_open(const char *path, enum bb_device_mode mode, unsigned wait_ms,
     }
     device.piece_max = find_piece_max(device.number);
     BB_ASSERT(bb_is_power_of_two(device.piece_max));
-    BB_ASSERT(device.piece_max >= 4096 && device.piece_max <= PIECE_MAX);
+    BB_ASSERT(device.piece_max >= 4096);
+    BB_ASSERT(device.piece_max <= PIECE_MAX);
     *ret_device = device;
     return 0;
 }
@@ -214,7 +215,8 @@ bool bb_device_overlap(const struct bb_device *a, const struct bb_device *b)
 
 static void check_range(const struct bb_device *device, uint64_t offset, uint64_t size)
 {
-    BB_ASSERT(bb_is_aligned(offset, 4096) && bb_is_aligned(size, 4096));
+    BB_ASSERT(bb_is_aligned(offset, 4096));
+    BB_ASSERT(bb_is_aligned(size, 4096));
     BB_ASSERT(size <= device->size);
     BB_ASSERT(offset <= device->size - size);
 }

@@ -25,13 +25,15 @@ void bb_io_prepare(struct bb_io_request *request, enum bb_io_op op, enum bb_io_c
 
 void bb_io_submit(struct bb_io *io, struct bb_io_request *request)
 {
-    BB_ASSERT(request->op >= BB_IO_READ && request->op <= BB_IO_FLUSH);
+    BB_ASSERT(request->op >= BB_IO_READ);
+    BB_ASSERT(request->op <= BB_IO_FLUSH);
     BB_ASSERT((unsigned)request->class < BB_IO_CLASS_COUNT);
     BB_ASSERT(request->done != NULL);
     if (request->op == BB_IO_FLUSH) {
         BB_ASSERT(request->size == 0);
     } else {
-        BB_ASSERT(request->size > 0 && bb_is_aligned(request->size, 4096));
+        BB_ASSERT(request->size > 0);
+        BB_ASSERT(bb_is_aligned(request->size, 4096));
         BB_ASSERT(bb_is_aligned(request->offset, 4096));
         BB_ASSERT(bb_is_aligned((uintptr_t)request->buf, 4096));
         BB_ASSERT(request->size <= io->device_size);

@@ -101,7 +101,8 @@ static struct version *version_make(const struct bb_io_request *request, uint64_
 
 static void version_share(struct version *version)
 {
-    BB_ASSERT(version->references > 0 && version->references < UINT32_MAX);
+    BB_ASSERT(version->references > 0);
+    BB_ASSERT(version->references < UINT32_MAX);
     version->references++;
 }
 
@@ -394,7 +395,8 @@ static const struct bb_io_ops sim_ops = {.submit = submit, .poll = poll};
 
 struct bb_sim *bb_sim_open(const struct bb_sim_config *config)
 {
-    BB_ASSERT(config->size > 0 && bb_is_aligned(config->size, BB_IMAGE_UNIT_SIZE));
+    BB_ASSERT(config->size > 0);
+    BB_ASSERT(bb_is_aligned(config->size, BB_IMAGE_UNIT_SIZE));
     struct bb_sim *sim = must(calloc(1, sizeof(*sim)));
     sim->config = *config;
     sim->io = (struct bb_io){
@@ -586,13 +588,15 @@ void bb_sim_kill(struct bb_sim *sim)
 
 void bb_sim_peek(const struct bb_sim *sim, uint64_t offset, void *buf, size_t size)
 {
-    BB_ASSERT(size <= sim->config.size && offset <= sim->config.size - size);
+    BB_ASSERT(size <= sim->config.size);
+    BB_ASSERT(offset <= sim->config.size - size);
     bb_image_read(&sim->visible, offset, buf, size);
 }
 
 void bb_sim_poke(struct bb_sim *sim, uint64_t offset, const void *buf, size_t size)
 {
-    BB_ASSERT(size <= sim->config.size && offset <= sim->config.size - size);
+    BB_ASSERT(size <= sim->config.size);
+    BB_ASSERT(offset <= sim->config.size - size);
     bb_image_write(&sim->visible, offset, buf, size);
     bb_image_write(&sim->durable, offset, buf, size);
 }

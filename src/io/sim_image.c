@@ -41,7 +41,8 @@ struct bb_image_unit *bb_image_unit_make(const void *bytes)
 struct bb_image_unit *bb_image_unit_share(struct bb_image_unit *unit)
 {
     if (unit) {
-        BB_ASSERT(unit->references > 0 && unit->references < UINT32_MAX);
+        BB_ASSERT(unit->references > 0);
+        BB_ASSERT(unit->references < UINT32_MAX);
         unit->references++;
     }
     return unit;
@@ -88,7 +89,8 @@ static struct bb_image_node *node_own(struct bb_image_node **place)
 
 void bb_image_init(struct bb_image *image, uint64_t size)
 {
-    BB_ASSERT(size > 0 && bb_is_aligned(size, BB_IMAGE_UNIT_SIZE));
+    BB_ASSERT(size > 0);
+    BB_ASSERT(bb_is_aligned(size, BB_IMAGE_UNIT_SIZE));
     image->node_count = bb_div_ceil(size / BB_IMAGE_UNIT_SIZE, BB_IMAGE_NODE_UNITS);
     image->nodes = must(calloc(image->node_count, sizeof(struct bb_image_node *)));
 }

@@ -27,7 +27,8 @@ bool bb_sysfs_text(dev_t number, const char *attribute, char *ret_text, size_t s
     BB_ASSERT(size > 0);
     int len = snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s", major(number), minor(number),
                        attribute);
-    BB_ASSERT(len > 0 && (size_t)len < sizeof(path));
+    BB_ASSERT(len > 0);
+    BB_ASSERT((size_t)len < sizeof(path));
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -67,7 +68,8 @@ bool bb_sysfs_number(dev_t number, const char *attribute, uint64_t *ret_value)
 static void disk_attribute(dev_t number, const char *attribute, char ret_name[static 64])
 {
     int len = snprintf(ret_name, 64, "%s%s", bb_sysfs_is_partition(number) ? "../" : "", attribute);
-    BB_ASSERT(len > 0 && len < 64);
+    BB_ASSERT(len > 0);
+    BB_ASSERT(len < 64);
 }
 
 bool bb_sysfs_disk_text(dev_t number, const char *attribute, char *ret_text, size_t size)
@@ -97,7 +99,8 @@ bool bb_sysfs_is_whole_disk(dev_t number)
     if (bb_sysfs_is_partition(number))
         return false;
     int len = snprintf(path, sizeof(path), "/sys/dev/block/%u:%u", major(number), minor(number));
-    BB_ASSERT(len > 0 && (size_t)len < sizeof(path));
+    BB_ASSERT(len > 0);
+    BB_ASSERT((size_t)len < sizeof(path));
     ssize_t got = readlink(path, target, sizeof(target) - 1);
     if (got <= 0)
         return true; /* unknown: the careful answer */
