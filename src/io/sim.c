@@ -12,34 +12,24 @@
 
 #include "bb/bits.h"
 #include "bb/err.h"
-#include "sim_image.h"
+#include "sim_version.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SECTOR 512u
 #define POISON 0xdb /* what a failed read leaves in the buffer */
-
-struct version {
-    uint32_t references;
-    enum bb_io_class class;
-    uint64_t offset;
-    uint64_t number;
-    uint32_t unit_count;
-    struct bb_image_unit *units[];
-};
 
 /* A completed write in the cache. Not in the version: clones share that and go on differently. */
 struct cached {
-    struct version *version;
+    struct bb_version *version;
     uint64_t completed; /* place in the order of completions */
     uint32_t size;      /* bytes that arrived, from the front; multiple of a sector */
 };
 
 struct flight {
     struct bb_io_request *request; /* NULL: never completes */
-    struct version *version;       /* of a write */
+    struct bb_version *version;    /* of a write */
     enum bb_io_op op;
     uint64_t offset;
     uint32_t size;
@@ -82,111 +72,14 @@ static void *grow(void *array, size_t count, size_t *max, size_t element_size)
     return must(realloc(array, *max * element_size));
 }
 
-/* ---- Versions ---- */
-
-static struct version *version_make(const struct bb_io_request *request, uint64_t number)
-{
-    uint32_t count = request->size / BB_IMAGE_UNIT_SIZE;
-    struct version *version = must(malloc(sizeof(*version) + count * sizeof(version->units[0])));
-    *version = (struct version){.references = 1,
-                                .class = request->class,
-                                .offset = request->offset,
-                                .number = number,
-                                .unit_count = count};
-    const uint8_t *bytes = request->buf;
-    for (uint32_t i = 0; i < count; i++)
-        version->units[i] = bb_image_unit_make(bytes + (size_t)i * BB_IMAGE_UNIT_SIZE);
-    return version;
-}
-
-static void version_share(struct version *version)
-{
-    BB_ASSERT(version->references > 0);
-    BB_ASSERT(version->references < UINT32_MAX);
-    version->references++;
-}
-
-static void version_drop(struct version *version)
-{
-    if (!version)
-        return;
-    BB_ASSERT(version->references > 0);
-    if (--version->references > 0)
-        return;
-    for (uint32_t i = 0; i < version->unit_count; i++)
-        bb_image_unit_drop(version->units[i]);
-    free(version);
-}
-
-static bool version_equals(const struct version *version, const void *buf)
-{
-    static const uint8_t zero[BB_IMAGE_UNIT_SIZE];
-    const uint8_t *bytes = buf;
-    for (uint32_t i = 0; i < version->unit_count; i++) {
-        const void *unit = version->units[i] ? version->units[i]->bytes : zero;
-        if (memcmp(unit, bytes + (size_t)i * BB_IMAGE_UNIT_SIZE, BB_IMAGE_UNIT_SIZE) != 0)
-            return false;
-    }
-    return true;
-}
-
-static bool fate_keeps(struct bb_sim_fate fate, uint32_t sector, uint32_t sector_count)
-{
-    switch (fate.part) {
-    case BB_SIM_ABSENT:
-        return false;
-    case BB_SIM_COMPLETE:
-        return true;
-    case BB_SIM_PREFIX:
-        return sector < fate.sectors;
-    case BB_SIM_SUFFIX:
-        return sector + fate.sectors >= sector_count;
-    case BB_SIM_ALTERNATE:
-        break;
-    }
-    BB_ASSERT(fate.part == BB_SIM_ALTERNATE);
-    return sector % 2 == fate.sectors % 2;
-}
-
-/* Lays the kept sectors of a version over an image; whole units are shared, not copied. */
-static void version_apply(const struct version *version, uint32_t size, struct bb_sim_fate fate,
-                          struct bb_image *image)
-{
-    const uint32_t unit_sectors = BB_IMAGE_UNIT_SIZE / SECTOR;
-    uint32_t sector_count = size / SECTOR;
-    BB_ASSERT(sector_count <= version->unit_count * unit_sectors);
-    for (uint32_t i = 0; i < version->unit_count; i++) {
-        uint32_t kept = 0;
-        for (uint32_t s = 0; s < unit_sectors; s++) {
-            uint32_t sector = i * unit_sectors + s;
-            if (sector < sector_count && fate_keeps(fate, sector, sector_count))
-                kept |= 1u << s;
-        }
-        struct bb_image_unit *unit = version->units[i];
-        uint64_t offset = version->offset + (uint64_t)i * BB_IMAGE_UNIT_SIZE;
-        if (kept == (1u << unit_sectors) - 1) {
-            bb_image_set(image, offset / BB_IMAGE_UNIT_SIZE, bb_image_unit_share(unit));
-        } else if (kept != 0) {
-            uint8_t merged[BB_IMAGE_UNIT_SIZE];
-            bb_image_read(image, offset, merged, sizeof(merged));
-            for (uint32_t s = 0; s < unit_sectors; s++)
-                if (!(kept & 1u << s))
-                    continue;
-                else if (unit)
-                    memcpy(merged + s * SECTOR, unit->bytes + s * SECTOR, SECTOR);
-                else
-                    memset(merged + s * SECTOR, 0, SECTOR);
-            bb_image_write(image, offset, merged, sizeof(merged));
-        }
-    }
-}
+/* ---- The cache ---- */
 
 static const struct bb_sim_fate complete_fate = {.part = BB_SIM_COMPLETE};
 
 /* The write is done as far as it got: visible, and undurable. Takes the reference over. */
-static void version_complete(struct bb_sim *sim, struct version *version, uint32_t size)
+static void version_complete(struct bb_sim *sim, struct bb_version *version, uint32_t size)
 {
-    version_apply(version, size, complete_fate, &sim->visible);
+    bb_version_apply(version, size, complete_fate, &sim->visible);
     sim->undurable =
         grow(sim->undurable, sim->undurable_count, &sim->undurable_max, sizeof(struct cached));
     sim->undurable[sim->undurable_count++] =
@@ -198,8 +91,8 @@ static void make_durable(struct bb_sim *sim, uint64_t covers)
     size_t count = 0;
     while (count < sim->undurable_count && sim->undurable[count].completed <= covers) {
         const struct cached *cached = &sim->undurable[count++];
-        version_apply(cached->version, cached->size, complete_fate, &sim->durable);
-        version_drop(cached->version);
+        bb_version_apply(cached->version, cached->size, complete_fate, &sim->durable);
+        bb_version_drop(cached->version);
     }
     sim->undurable_count -= count;
     if (count > 0)
@@ -255,7 +148,7 @@ static void submit(struct bb_io *io, struct bb_io_request *request)
     if (flight.fault.kind == BB_SIM_HANG)
         flight.request = NULL;
     if (request->op == BB_IO_WRITE)
-        flight.version = version_make(request, sim->submitted);
+        flight.version = bb_version_make(request, sim->submitted);
     sim->flights = grow(sim->flights, sim->flight_count, &sim->flight_max, sizeof(flight));
     sim->flights[sim->flight_count++] = flight;
     if (cut)
@@ -264,7 +157,7 @@ static void submit(struct bb_io *io, struct bb_io_request *request)
 
 static uint32_t random_prefix(struct bb_sim *sim, uint32_t size)
 {
-    return (uint32_t)bb_random_below(&sim->random, size / SECTOR) * SECTOR;
+    return (uint32_t)bb_random_below(&sim->random, size / BB_VERSION_SECTOR) * BB_VERSION_SECTOR;
 }
 
 /* What a completing request does to the device and its buffer. */
@@ -293,11 +186,11 @@ static int32_t execute(struct bb_sim *sim, const struct flight *flight)
         bb_image_read(&sim->visible, flight->offset, flight->request->buf, size);
         break;
     case BB_IO_WRITE:
-        BB_ASSERT(version_equals(flight->version, flight->request->buf));
+        BB_ASSERT(bb_version_equals(flight->version, flight->request->buf));
         if (size > 0)
             version_complete(sim, flight->version, size);
         else
-            version_drop(flight->version);
+            bb_version_drop(flight->version);
         break;
     case BB_IO_FLUSH:
         if (applied == BB_SIM_FULLY)
@@ -414,14 +307,14 @@ struct bb_sim *bb_sim_open(const struct bb_sim_config *config)
 static void forget(struct bb_sim *sim)
 {
     for (size_t i = 0; i < sim->flight_count; i++)
-        version_drop(sim->flights[i].version);
+        bb_version_drop(sim->flights[i].version);
     sim->flight_count = 0;
 }
 
 static void forget_cache(struct bb_sim *sim)
 {
     for (size_t i = 0; i < sim->undurable_count; i++)
-        version_drop(sim->undurable[i].version);
+        bb_version_drop(sim->undurable[i].version);
     sim->undurable_count = 0;
 }
 
@@ -457,7 +350,7 @@ struct bb_sim *bb_sim_clone(const struct bb_sim *sim)
         clone->undurable = must(malloc(sim->undurable_count * sizeof(struct cached)));
     for (size_t i = 0; i < sim->undurable_count; i++) {
         clone->undurable[i] = sim->undurable[i];
-        version_share(clone->undurable[i].version);
+        bb_version_share(clone->undurable[i].version);
     }
 
     clone->flights = NULL;
@@ -467,7 +360,7 @@ struct bb_sim *bb_sim_clone(const struct bb_sim *sim)
         if (!flight.version)
             continue;
         flight.request = NULL;
-        version_share(flight.version);
+        bb_version_share(flight.version);
         clone->flights =
             grow(clone->flights, clone->flight_count, &clone->flight_max, sizeof(flight));
         clone->flights[clone->flight_count++] = flight;
@@ -513,8 +406,8 @@ size_t bb_sim_undurable_count(const struct bb_sim *sim)
 }
 
 /* The index-th version and its description: first the cache, then what is in flight. */
-static const struct version *nth_version(const struct bb_sim *sim, size_t index,
-                                         struct bb_sim_write *ret_write)
+static const struct bb_version *nth_version(const struct bb_sim *sim, size_t index,
+                                            struct bb_sim_write *ret_write)
 {
     struct cached found = {0};
     if (index < sim->undurable_count) {
@@ -560,10 +453,10 @@ void bb_sim_power_cut(struct bb_sim *sim, bb_sim_chooser chooser, void *context)
     size_t count = bb_sim_undurable_count(sim);
     for (size_t i = 0; i < count; i++) {
         struct bb_sim_write write;
-        const struct version *version = nth_version(sim, i, &write);
+        const struct bb_version *version = nth_version(sim, i, &write);
         struct bb_sim_fate fate = chooser(context, &write);
-        BB_ASSERT(fate.part == BB_SIM_ALTERNATE || fate.sectors <= write.size / SECTOR);
-        version_apply(version, write.size, fate, &sim->durable);
+        BB_ASSERT(fate.part == BB_SIM_ALTERNATE || fate.sectors <= write.size / BB_VERSION_SECTOR);
+        bb_version_apply(version, write.size, fate, &sim->durable);
     }
     forget_cache(sim);
     bb_image_fini(&sim->visible);
@@ -575,7 +468,7 @@ void bb_sim_kill(struct bb_sim *sim)
 {
     BB_ASSERT(sim->poll_depth == 0);
     for (size_t i = 0; i < sim->flight_count; i++) {
-        struct version *version = sim->flights[i].version;
+        struct bb_version *version = sim->flights[i].version;
         if (!version || bb_random_below(&sim->random, 2) == 0)
             continue;
         sim->flights[i].version = NULL;
