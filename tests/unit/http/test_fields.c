@@ -335,6 +335,7 @@ static void digests_are_dictionaries_of_byte_sequences(void **state)
         {"sha-256=:LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:", -1, NULL},
         {"sha-256=:LPJNul+wow4m6DsqxbninhsWHl fp0JecwQzYpOLmCQ=:", -1, NULL},
         {"sha-256=:=PJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:", -1, NULL},
+        {"sha-512=:A=AA:", -1, NULL},
         {"sha-512=:A===:, sha-256=:" BASE64 ":", -1, NULL},
     };
     const struct bb_hash untouched = {{0x5a}};
