@@ -31,6 +31,7 @@ struct bb_index_service_config {
     void *context;
 };
 
+/* From here on lookups go through the port: the table's own (bb_lmdb_index) rests. */
 BB_MUST_USE int bb_index_service_start(const struct bb_index_service_config *config,
                                        struct bb_index_service **ret_service);
 /* All jobs must have been answered. */

@@ -51,15 +51,20 @@ void bb_lmdb_close(struct bb_lmdb *lmdb);
 
 /* The table over this environment. Writer calls (fold, append, put_state) by one thread, the
  * checkpointer; lookup and refresh use one read transaction and belong to one thread; state, room
- * and scan may run on any. Before the first put_state, state and fold say BB_ERR_NOT_FORMATTED. */
+ * and scan may run on any. Before the first put_state, state and fold say BB_ERR_NOT_FORMATTED.
+ *
+ * A snapshot keeps pages from being reused: between folds every reader must refresh or rest, else
+ * the index fills up with old pages. The table's lookup rests after open. */
 void bb_lmdb_index(struct bb_lmdb *lmdb, struct bb_index *ret_index);
+/* Lets go of the snapshot of the table's lookup; the next lookup or refresh takes a new one. */
+void bb_lmdb_rest(struct bb_lmdb *lmdb);
 
 /* The state row, in a transaction of its own: first write to a fresh environment, last of a
  * rebuild. */
 BB_MUST_USE int bb_lmdb_put_state(struct bb_lmdb *lmdb, const struct bb_index_state *state);
 /* Rebuild: adds changes (all present, ascending, above every hash in the map, at most slice_max) in
- * one transaction, and refreshes lookup: for tools, which do all in one thread. The state row is
- * left alone: the caller keeps the set and puts the row last.
+ * one transaction; lookup rests: for tools, which do all in one thread. The state row is left
+ * alone: the caller keeps the set and puts the row last.
  * -EEXIST: a hash was not above; BB_ERR_INDEX_FULL: nothing changed. */
 BB_MUST_USE int bb_lmdb_append(struct bb_lmdb *lmdb, const struct bb_change *changes,
                                uint32_t count);

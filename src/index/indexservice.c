@@ -336,6 +336,7 @@ int bb_index_service_start(const struct bb_index_service_config *config,
     if (service == NULL)
         return -ENOMEM;
     bb_lmdb_index(config->lmdb, &service->index);
+    bb_lmdb_rest(config->lmdb); /* from here on lookups go through the port */
     service->job_max = config->job_max;
     service->on_done = config->on_done;
     service->context = config->context;

@@ -259,6 +259,8 @@ static int open_env(struct bb_lmdb *lmdb, const struct bb_device *device)
         rc = bb_lmdbreader_begin(lmdb, &lmdb->lookup);
     if (rc == 0)
         rc = bb_lmdbreader_begin(lmdb, &lmdb->account);
+    if (rc == 0)
+        bb_lmdb_rest(lmdb);
     return rc == 0 ? bb_lmdbroom_reset(lmdb) : rc;
 }
 

@@ -196,8 +196,7 @@ int bb_lmdb_append(struct bb_lmdb *lmdb, const struct bb_change *changes, uint32
         mdb_cursor_close(cursor);
     }
     rc = end(txn, rc);
-    if (rc == 0) /* else the pages of every transaction since the last refresh stay pinned */
-        rc = bb_lmdb_reader_refresh(&lmdb->lookup);
+    bb_lmdb_reader_rest(&lmdb->lookup); /* else the pages of the whole load stay pinned */
     return rc == 0 ? bb_lmdbroom_reset(lmdb) : rc;
 }
 
@@ -216,7 +215,13 @@ static int op_state(void *index, struct bb_index_state *ret_state)
 static int op_lookup(void *index, const struct bb_hash *hash, struct bb_index_entry *ret_entry)
 {
     struct bb_lmdb *lmdb = index;
-    return bb_lmdb_reader_lookup(&lmdb->lookup, hash, ret_entry);
+    int rc = lmdb->lookup.resting ? bb_lmdb_reader_refresh(&lmdb->lookup) : 0;
+    return rc < 0 ? rc : bb_lmdb_reader_lookup(&lmdb->lookup, hash, ret_entry);
+}
+
+void bb_lmdb_rest(struct bb_lmdb *lmdb)
+{
+    bb_lmdb_reader_rest(&lmdb->lookup);
 }
 
 /* LMDB renews a transaction of an open environment always. */

@@ -337,6 +337,8 @@ static inline void model_run(struct model *model, const struct bb_index *index,
     struct bb_index_state before;
     assert_int_equal(index->ops->state(index->context, &before), 0);
     struct bb_anchor anchor = before.anchor;
+    index->ops->refresh(index->context);
+    model_refresh(model);
     for (unsigned step = 0; step < steps; step++) {
         unsigned present_percent = (unsigned)bb_random_below(random, 101);
         uint32_t count = model_changes(model, random, index->slice_max, present_percent);

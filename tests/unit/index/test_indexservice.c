@@ -352,6 +352,45 @@ static void a_start_without_memory_leaves_nothing_behind(void **state)
     fixture_end(&fixture); /* asserts that all readers were closed */
 }
 
+/* No snapshot may stay behind that keeps LMDB from reusing pages: on the smallest device the same
+ * records are folded until each page has been written many times over. */
+static void pages_are_reused_while_the_service_runs(void **state)
+{
+    (void)state;
+    static struct bb_change changes[BATCH_MAX];
+    struct bb_random random;
+    struct bb_index_entry entry;
+    fixture_seed(&random);
+    fixture_make_open(&fixture, 0, BB_LMDB_SIZE_MIN);
+    fixture.index.ops->refresh(fixture.lmdb); /* as recovery does */
+    (void)fixture.index.ops->lookup(fixture.lmdb, &changes[0].hash, &entry);
+    start(2);
+    uint32_t count = fixture.index.slice_max < BATCH_MAX ? fixture.index.slice_max : BATCH_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        bb_random_fill(&random, &changes[i].hash, sizeof(changes[i].hash));
+        changes[i].present = true;
+    }
+    qsort(changes, count, sizeof(changes[0]), model_compare);
+    for (uint64_t round = 1; round < 2000; round++) {
+        struct bb_index_job fold = {.kind = BB_JOB_FOLD,
+                                    .fold = {.changes = changes, .count = count}};
+        struct bb_index_job lookup = {
+            .kind = BB_JOB_LOOKUP, .hashes = &changes[0].hash, .entries = &entry, .count = 1};
+        for (uint32_t i = 0; i < count; i++)
+            changes[i].unit = round;
+        port.submit(port.context, &fold);
+        port.submit(port.context, &lookup);
+        wait_for(2);
+        assert_int_equal(fold.result, 0);
+        port.refresh(port.context);
+    }
+    struct bb_lmdb_stats stats;
+    assert_int_equal(bb_lmdb_get_stats(fixture.lmdb, &stats), 0);
+    assert_true(stats.used_pages < 100);
+    stop();
+    fixture_end(&fixture);
+}
+
 /* ---- Cold pages ---- */
 
 #define COLD_COUNT 20000u
@@ -422,6 +461,7 @@ int main(void)
         cmocka_unit_test(a_list_fills_its_capacity_and_says_how_many),
         cmocka_unit_test(errors_come_back_in_the_job),
         cmocka_unit_test(a_start_without_memory_leaves_nothing_behind),
+        cmocka_unit_test(pages_are_reused_while_the_service_runs),
         cmocka_unit_test(a_major_fault_sends_lookups_to_the_threads_for_a_while),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

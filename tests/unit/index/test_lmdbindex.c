@@ -5,10 +5,11 @@
 
 #include "bb/indexcodec.h"
 
-#include <dirent.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #define SIZE (16ull << 20)
 
@@ -284,6 +285,40 @@ static void a_damaged_value_is_noticed_by_lookup_scan_and_fold(void **state)
     fixture_end(&fixture);
 }
 
+/* The limit on file sizes stands for a device that refuses a write. */
+static void a_commit_that_cannot_be_written_changes_nothing(void **state)
+{
+    (void)state;
+    struct bb_random random;
+    struct model model;
+    struct bb_set set = {.count = 77};
+    uint64_t room;
+    struct rlimit before;
+    fixture_seed(&random);
+    fixture_make_open(&fixture, 0, SIZE);
+    model_make(&model, &random, 2000);
+    model_run(&model, &fixture.index, &random, 10);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    struct rlimit limit = {.rlim_cur = 8192, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    struct bb_index_fold fold = {.changes = model.changes};
+    while (fold.count == 0)
+        fold.count = model_changes(&model, &random, fixture.index.slice_max, 50);
+    int rc = fixture.index.ops->fold(fixture.lmdb, &fold, &set, &room);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(rc, -EFBIG);
+    assert_int_equal(set.count, 77);
+    fixture.index.ops->refresh(fixture.lmdb);
+    model_check_all(&model, &fixture.index);
+    fixture_close(&fixture);
+    assert_int_equal(fixture_open(&fixture), 0);
+    model_check_all(&model, &fixture.index);
+    model_run(&model, &fixture.index, &random, 10);
+    model_free(&model);
+    fixture_end(&fixture);
+}
+
 /* ---- A reader beside the writer ---- */
 
 #define PAIR_COUNT 2000u
@@ -369,6 +404,7 @@ int main(void)
     static unsigned sectors[] = {0, 512, 4096};
     const struct CMUnitTest file_tests[] = {
         cmocka_unit_test(a_device_that_grew_keeps_its_records_and_gains_room),
+        cmocka_unit_test(a_commit_that_cannot_be_written_changes_nothing),
     };
     int failed = cmocka_run_group_tests(file_tests, NULL, NULL);
     for (unsigned i = 0; i < 3; i++) {
