@@ -12,7 +12,8 @@
 #include <string.h>
 
 struct totals {
-    uint64_t ops, starts, cuts, kills, stops, checkpoints, windows, wraps, zones, heals, drops;
+    uint64_t ops, starts, cuts, kills, stops, checkpoints, windows, wraps, zones, heals, marks,
+        rots, drops;
     uint64_t violations;
 };
 
@@ -36,6 +37,7 @@ static void add_status(struct rig *rig, struct totals *totals)
     totals->windows += status.windows;
     totals->wraps += status.windows / status.journal_units;
     totals->heals += status.heals;
+    totals->marks += status.marks;
     if (status.open_zone_count > totals->zones) {
         totals->zones = status.open_zone_count;
     }
@@ -81,6 +83,10 @@ static void run_life(struct rig *rig, uint64_t ops, struct totals *totals)
         rig->now_ms += bb_random_below(&rig->random, 200) == 0 ? 60 : 0;
         if (bb_random_below(&rig->random, 3000) == 0) {
             bb_store_checkpoint(rig->store);
+        }
+        if (bb_random_below(&rig->random, 100) == 0) {
+            uint32_t id = (uint32_t)bb_random_below(&rig->random, rig->config.id_count);
+            totals->rots += rig_rot(rig, id);
         }
         if (bb_random_below(&rig->random, 20000) == 0) {
             (void)rig_idle(rig, 6000);
@@ -145,12 +151,14 @@ int main(int argc, char **argv)
         run_store(seed++, left < 50000 ? left : 50000, &totals);
     }
     printf("model: %llu operations, %llu starts, %llu power cuts, %llu kills, %llu clean stops, "
-           "%llu checkpoints, %llu windows, %llu zones at most, %llu dropped\n",
+           "%llu checkpoints, %llu windows, %llu zones at most, %llu rots, %llu marks, %llu heals, "
+           "%llu dropped\n",
            (unsigned long long)totals.ops, (unsigned long long)totals.starts,
            (unsigned long long)totals.cuts, (unsigned long long)totals.kills,
            (unsigned long long)totals.stops, (unsigned long long)totals.checkpoints,
            (unsigned long long)totals.windows, (unsigned long long)totals.zones,
-           (unsigned long long)totals.drops);
+           (unsigned long long)totals.rots, (unsigned long long)totals.marks,
+           (unsigned long long)totals.heals, (unsigned long long)totals.drops);
     printf("model: %llu violations\n", (unsigned long long)totals.violations);
     return totals.violations != 0;
 }

@@ -4,7 +4,12 @@
  *
  * Blocks are named by a small number, the id; content and size follow from it. The oracle knows per
  * id what was acknowledged and what is still open: after a crash an open operation may have
- * happened or not, and what is observed then stays.
+ * happened or not, and what is observed then stays. One operation runs per id at a time, which
+ * keeps the oracle exact; tests that want more send requests of their own through rig->ports.
+ *
+ * The loop is as honest as the daemon's: the engine gets a turn only when a message, a completion
+ * or an answer arrived, or when the time has come that its last turn asked for. So an operation
+ * that nobody wakes is seen: rig_settle counts it as a violation.
  */
 #ifndef RIG_H
 #define RIG_H
@@ -20,26 +25,34 @@
 #define RIG_ID_MAX 4096
 #define RIG_OP_MAX 32
 #define RIG_PORT_MAX 2
+#define RIG_QUEUE_MAX 16384
 
 struct rig_config {
     uint64_t seed;
-    uint64_t device_size;   /* 0: 40 MiB */
-    uint64_t journal_size;  /* 0: 1 MiB */
-    uint64_t zone_size;     /* 0: 4 MiB */
-    size_t memory;          /* 0: 1 MiB for the delta */
-    uint32_t slice_max;     /* 0: 64 */
-    uint32_t port_count;    /* 0: 1 */
-    unsigned fault_percent; /* index lookups that are not in memory */
-    uint32_t id_count;      /* ids in use, 0: 64 */
-    uint32_t size_max;      /* largest block, 0: 20000 bytes */
-    bool in_order;          /* I/O completes in submission order */
+    uint64_t device_size;    /* 0: 40 MiB */
+    uint64_t journal_size;   /* 0: 1 MiB */
+    uint64_t zone_size;      /* 0: 4 MiB */
+    size_t memory;           /* 0: 1 MiB for the delta */
+    uint32_t slice_max;      /* 0: 64 */
+    uint64_t index_capacity; /* records, 0: no limit */
+    uint32_t port_count;     /* 0: 1 */
+    unsigned fault_percent;  /* index lookups that are not in memory */
+    uint32_t id_count;       /* ids in use, 0: 64 */
+    uint32_t size_max;       /* largest block, 0: 20000 bytes */
+    uint32_t size_fixed;     /* not 0: every block has this size */
+    bool in_order;           /* I/O completes in submission order */
+    bool io_errors;          /* the test plans I/O errors: operations may fail with them */
+    unsigned canary_early;   /* planted fault: the oracle believes each PUT (1) or DELETE (2) at
+                                once, as if the store had acknowledged early */
 };
 
 enum rig_kind { RIG_PUT = 1, RIG_DELETE, RIG_GET, RIG_HEAD };
 
-/* May be true after a crash or right now. */
+/* What may be true of an id, after a crash or right now. */
 #define RIG_ABSENT 1u
 #define RIG_PRESENT 2u
+#define RIG_ROTTEN 4u /* stored, bytes wrong, nobody has noticed */
+#define RIG_MARKED 8u /* stored, bytes wrong, known */
 
 struct rig_op {
     struct bb_request request; /* first */
@@ -48,12 +61,11 @@ struct rig_op {
     uint32_t id, port;
     void *buf;
     bool busy;
-    bool settled; /* read before the result was known to be stable: see rig.c */
     uint8_t allowed_at_start;
 };
 
 struct rig_queue {
-    struct bb_message messages[4096];
+    struct bb_message messages[RIG_QUEUE_MAX];
     uint32_t first, count;
 };
 
@@ -70,14 +82,20 @@ struct rig {
     struct rig_op ops[RIG_OP_MAX];
     struct bb_hash hashes[RIG_ID_MAX];
     uint32_t sizes[RIG_ID_MAX];
-    uint8_t allowed[RIG_ID_MAX]; /* RIG_ABSENT, RIG_PRESENT or both */
-    uint32_t inflight_puts[RIG_ID_MAX], inflight_deletes[RIG_ID_MAX];
+    uint8_t allowed[RIG_ID_MAX];  /* RIG_ABSENT.., one bit when certain */
+    uint64_t unit[RIG_ID_MAX];    /* where it was last seen, 0: unknown */
+    uint64_t seen_at[RIG_ID_MAX]; /* D when it was seen there */
     struct bb_uuid index_uuid;
     struct bb_recovered recovered;
     struct bb_explain explain;
-    uint64_t now_ms;
+    uint64_t now_ms, wake_ms; /* wake_ms: when the engine wants its next turn */
+    uint64_t fold_count;      /* folds of the index when the last turn ended */
     int fatal;
+    const char *fatal_what;
     uint64_t acked, violations, op_count;
+    unsigned index_steps; /* of the index per turn, 0: random */
+    bool woken;           /* the engine gets a turn whatever it asked for */
+    bool queue_full;      /* nothing can be sent to the controller */
     bool running;
 };
 
@@ -88,6 +106,10 @@ void rig_close(struct rig *rig);
 /* Recovery, engine, allocator: 0, or the error with rig->explain. BB_ERR_CANCELLED when the device
  * died on the way. */
 int rig_start(struct rig *rig);
+/* Only the first part of it: rig->recovered. */
+int rig_recover(struct rig *rig);
+/* Rebuilds a lost index (memindex_wipe first); the next rig_start uses it. */
+int rig_rebuild(struct rig *rig);
 /* Forgets engine and requests, as when the process dies. What was in flight stays allowed both
  * ways. */
 void rig_drop(struct rig *rig);
@@ -97,18 +119,37 @@ int rig_stop(struct rig *rig);
 /* Starts an operation on a free op slot; NULL when all are busy or the id has one running already.
  */
 struct rig_op *rig_submit(struct rig *rig, enum rig_kind kind, uint32_t id);
+/* The same, and waits for it: its result. */
+int rig_do(struct rig *rig, enum rig_kind kind, uint32_t id);
 /* One loop turn. False when nothing moved. */
 bool rig_turn(struct rig *rig);
-/* Turns until no operation is busy (true) or the device is dead or the store failed (false). */
+/* Turns until no operation is busy (true) or the device is dead or the store failed (false). An
+ * operation that only a timer would end is a violation. */
 bool rig_settle(struct rig *rig);
+/* The same for the request of a test: until *done is true. */
+bool rig_wait(struct rig *rig, const bool *done);
 /* Lets time pass and turns until nothing moves any more: idle record, idle checkpoint. */
 bool rig_idle(struct rig *rig, uint64_t ms);
+/* A checkpoint now, and waits until it is over and its anchor durable. */
+bool rig_checkpoint(struct rig *rig);
 
 /* Every id is looked up and read: must be as the oracle allows and is fixed from then on. Then the
  * engine's own invariants. Number of violations, printed. */
 uint64_t rig_check(struct rig *rig);
+/* The same without an engine, right after rig_recover: from the index and the device. Fixes nothing
+ * in the oracle. */
+uint64_t rig_check_index(struct rig *rig);
 
-/* Damages the stored bytes of an id that is present; false when it is absent. */
+/* Damages the stored bytes of an id; false unless it is certainly present, and certainly never
+ * re-hashed by a recovery. */
 bool rig_rot(struct rig *rig, uint32_t id);
+
+void rig_content(const struct rig *rig, uint32_t id, uint8_t *ret_bytes);
+struct bb_store_status rig_status(const struct rig *rig);
+/* Reports and counts what must not be. */
+void rig_violation(struct rig *rig, uint32_t id, int result, const char *what);
+
+/* Internal: an operation's first step; tells the oracle. */
+void rig_op_start(struct rig *rig, struct rig_op *op);
 
 #endif
