@@ -162,6 +162,7 @@ static void on_answer(void *context, struct bb_index_job *job)
     case BB_JOB_FOLD:
         assert_int_equal(asked->fold_number, load->done + 1); /* in order */
         load->done++;
+        port.refresh(port.context); /* as the engine does between slices */
         for (uint32_t i = 0, at = 0; i < job->fold.count; i++) {
             while (!bb_hash_equal(&load->model.hashes[at], &asked->changes[i].hash))
                 at++;
