@@ -27,6 +27,11 @@ group_run()
     case $1 in
     build) group_build ;;
     sanitizers) group_sanitizers ;;
+    fuzz)
+        ctest_run fuzz "$BB_BUILD" fuzz -L '^fuzz$'
+        group_fuzz
+        scripts_run fuzz
+        ;;
     *)
         ctest_run "$1" "$BB_BUILD" "$1" -L "^$1\$"
         scripts_run "$1"
@@ -46,14 +51,14 @@ group_run()
 }
 
 # build_tree NAME OPTION...: configures and builds build/NAME; all of it, so that what does not
-# compile is seen
+# compile is seen, unless BUILD_TARGETS is a pattern (% for anything) of what to build
 build_tree()
 {
-    local name=$1 log=$LOGS/build/$1.log started=$SECONDS
+    local name=$1 log=$LOGS/build/$1.log started=$SECONDS targets=()
     shift
     mkdir -p "$LOGS/build"
-    if cmake -G Ninja -S . -B "build/$name" "$@" >"$log" 2>&1 &&
-        ninja -C "build/$name" -j 2 >>"$log" 2>&1; then
+    if cmake -G Ninja -S . -B "build/$name" "$@" >"$log" 2>&1 && build_targets "$name" &&
+        ninja -C "build/$name" -j 2 "${targets[@]}" >>"$log" 2>&1; then
         result "$BUILD_GROUP" "build-$name" 1 0 0 $((SECONDS - started)) "$log"
         return 0
     fi
@@ -62,6 +67,15 @@ build_tree()
     echo ----
     result "$BUILD_GROUP" "build-$name" 0 1 0 $((SECONDS - started)) "$log"
     return 1
+}
+
+# Sets targets from BUILD_TARGETS.
+build_targets()
+{
+    [ -n "${BUILD_TARGETS:-}" ] || return 0
+    mapfile -t targets < <(ninja -C "build/$1" -t targets all |
+        sed -n "s/^\(${BUILD_TARGETS/\%/[a-z0-9_]*}\): .*/\1/p")
+    [ "${#targets[@]}" -gt 0 ]
 }
 
 group_build()
@@ -83,12 +97,12 @@ ctest_run()
     set -- "$@" -LE "^($not)\$"
     ctest --test-dir "$tree" -N "$@" 2>/dev/null | grep -q '^ *Test *#' || return 0
     rm -f "$LOGS/$group/$name.xml"
-    BB_TEST_NAME=$group "${ctest_command[@]}" --test-dir "$tree" -j 2 -Q --no-tests=ignore \
+    BB_TEST_NAME=$group "${ctest_command[@]}" --test-dir "$tree" -j 2 --no-tests=ignore \
         --output-junit "$LOGS/$group/$name.xml" --test-output-size-passed 16000000 \
         --test-output-size-failed 16000000 "$@" >"$LOGS/$group/$name.ctest" 2>&1 9>&-
     if [ -s "$LOGS/$group/$name.xml" ]; then
         python3 tests/lib/results.py ctest "$group" "$LOGS/$group/$name.xml" \
-            "$LOGS/$group/$name" "$RESULTS"
+            "$LOGS/$group/$name.ctest" "$LOGS/$group/$name" "$RESULTS"
     else
         cat "$LOGS/$group/$name.ctest"
         result "$group" "$name-ctest" 0 1 0 0 "$LOGS/$group/$name.ctest"
@@ -133,6 +147,15 @@ scripts_run()
     wait
 }
 
+# report_script GROUP NAME STATUS LOG SECONDS: counts and shows it, one at a time
+report_script()
+{
+    (
+        flock 8
+        python3 tests/lib/results.py script "$1" "$2" "$3" "$4" "$RESULTS" "$5"
+    ) 8>>"$LOGS/.report-lock"
+}
+
 script_run()
 {
     local group=$1 script=$2 name status limit started=$SECONDS log
@@ -150,16 +173,46 @@ script_run()
         [ "$status" -ne 0 ] || status=1
     fi
     rm -f "$log.left"
-    (
-        flock 8
-        python3 tests/lib/results.py script "$group" "$name" "$status" "$log" "$RESULTS" \
-            $((SECONDS - started))
-    ) 8>>"$LOGS/.report-lock"
+    report_script "$group" "$name" "$status" "$log" $((SECONDS - started))
     if [ "$status" -eq 0 ] || [ "$status" -eq 77 ]; then
         rm -rf "$BB_TMP"
     else
         echo "     what $name left is in $BB_TMP"
     fi
+}
+
+# Each libFuzzer program of tests/fuzz for a while, from the committed corpus and what earlier runs
+# on this machine found.
+group_fuzz()
+{
+    local target name seconds=20
+    [ "$BB_PACE" != long ] || seconds=600
+    BUILD_GROUP=fuzz
+    [ -f tests/fuzz/CMakeLists.txt ] || return 0
+    BUILD_TARGETS='fuzz_%' build_tree fuzz -DBB_FUZZ=ON -DCMAKE_C_COMPILER=clang || return 0
+    for target in build/fuzz/tests/fuzz/fuzz_*; do
+        [ -f "$target" ] && [ -x "$target" ] && fuzz_run "$target" "$seconds" &
+        [ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n
+    done
+    wait
+}
+
+fuzz_run()
+{
+    local name=${1##*/fuzz_} log status started=$SECONDS units
+    log=$LOGS/fuzz/$name.log
+    mkdir -p "build/fuzz-corpus/$name" "build/scratch/fuzz-$name"
+    BB_TEST_NAME=fuzz/$name "$1" -max_total_time="$2" -timeout=10 -print_final_stats=1 \
+        -artifact_prefix="build/scratch/fuzz-$name/" "build/fuzz-corpus/$name" \
+        "tests/fuzz/corpus/$name" >"$log" 2>&1 </dev/null 9>&-
+    status=$?
+    units=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    if [ "$status" -eq 0 ] && [ "${units:-0}" -lt 1000 ]; then
+        echo "only ${units:-0} inputs in $2 s: this is no fuzzing" >>"$log"
+        status=1
+    fi
+    report_script fuzz "$name" "$status" "$log" $((SECONDS - started))
+    rmdir "build/scratch/fuzz-$name" 2>/dev/null
 }
 
 # Both trees are built by clang, so that its warnings are seen as well.  Random tests take the pace

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns what test programs printed into one line per program of a results file.
 
-    results.py ctest GROUP JUNIT_XML LOG_DIR RESULTS
+    results.py ctest GROUP JUNIT_XML CTEST_OUTPUT LOG_DIR RESULTS
     results.py script GROUP NAME EXIT_STATUS LOG RESULTS [SECONDS]
     results.py sum RESULTS [GROUP]
 
@@ -19,6 +19,7 @@ import xml.etree.ElementTree as xml
 TAIL = 40
 COUNTS = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$")
 CMOCKA_RUN = re.compile(r"^\[=+\] .*?(?:Running )?(\d+) test\(s\)", re.M)
+CMOCKA_OK = re.compile(r"^\[       OK \]", re.M)
 CMOCKA_PASSED = re.compile(r"^\[  PASSED  \] (\d+) test\(s\)", re.M)
 CMOCKA_FAILED = re.compile(r"^\[  FAILED  \].*?(\d+) test\(s\), listed below", re.M)
 CMOCKA_SKIPPED = re.compile(r"^\[  SKIPPED \].*?(\d+) test\(s\), listed below", re.M)
@@ -37,6 +38,7 @@ def count_output(text, status):
     elif CMOCKA_RUN.search(text):
         passed, failed = total(CMOCKA_PASSED, text), total(CMOCKA_FAILED, text)
         skipped = total(CMOCKA_SKIPPED, text)
+        passed = max(passed, len(CMOCKA_OK.findall(text)))  # without a summary if it was killed
     elif status == 77:
         return 0, 0, 1
     else:
@@ -75,15 +77,15 @@ def report(results, group, name, text, status, seconds, log):
     record(results, group, name, counts, seconds, log)
 
 
-def ctest(group, junit, log_dir, results):
+def ctest(group, junit, output, log_dir, results):
     os.makedirs(log_dir, exist_ok=True)
+    with open(output, encoding="utf-8", errors="replace") as file:
+        verdicts = dict(re.findall(r"Test +#\d+: (\S+) \.+ *\**(.+?) +[\d.]+ sec", file.read()))
     for case in xml.parse(junit).getroot().iter("testcase"):
         name, state = case.get("name"), case.get("status")
         text = case.findtext("system-out") or ""
         if state == "fail":
-            failure = case.find("failure")
-            if failure is not None and failure.get("message"):
-                text += "\nctest: " + failure.get("message")
+            text += f"\nctest: {verdicts.get(name, 'failed')} after {case.get('time')} s"
         log = os.path.join(log_dir, name + ".log")
         with open(log, "w", encoding="utf-8") as file:
             file.write(text)

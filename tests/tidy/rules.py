@@ -42,7 +42,6 @@ BANNED = {
     "alloca": "the stack has no bound then",
     "usleep": "wait for the event",
     "sleep": "wait for the event",
-    "nanosleep": "wait for the event",
 }
 ALLOCATION = ["malloc", "calloc", "realloc", "strdup", "strndup", "asprintf", "posix_memalign",
               "aligned_alloc"]
