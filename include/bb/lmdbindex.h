@@ -87,8 +87,8 @@ struct bb_lmdb_stats {
     uint64_t used_pages;  /* by all databases, the free list and the metas */
     uint64_t map_pages;
     uint32_t page_size;
-    /* New pages per 1024 new records in the latest folds; BB_LMDB_GROWTH_UNKNOWN after open or
-     * append: every record may split a leaf. */
+    /* New pages per 1024 new records in the latest folds; BB_LMDB_GROWTH_UNKNOWN while leaves may
+     * be packed (after open, append, a fold above all others): every record may split one. */
     uint32_t growth;
 };
 #define BB_LMDB_GROWTH_UNKNOWN 1024u

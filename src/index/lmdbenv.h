@@ -54,7 +54,7 @@ BB_MUST_USE int bb_lmdbroom_count(struct bb_lmdb *lmdb, MDB_txn *txn,
 /* Counts anew after a transaction that brought `added` new records and took `removed` away. Writer
  * only. */
 BB_MUST_USE int bb_lmdbroom_update(struct bb_lmdb *lmdb, uint32_t added, uint32_t removed);
-/* The same when nothing is known of how full the leaves are: after open and append. */
+/* The same when leaves may be packed: after open, append, and a fold above all that was there. */
 BB_MUST_USE int bb_lmdbroom_reset(struct bb_lmdb *lmdb);
 
 #endif

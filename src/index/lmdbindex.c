@@ -67,6 +67,7 @@ static struct bb_index_entry wanted(const struct bb_change *change)
 struct tally {
     struct bb_set *set;
     uint32_t added, removed; /* hashes that were not there before, that are gone */
+    bool beyond;             /* all hashes are above those of the map: leaves get packed */
 };
 
 /* Stores the entry; the set follows. One descent of the tree for a new key, none more for an old
@@ -114,6 +115,19 @@ static int remove_entry(MDB_cursor *cursor, const struct bb_change *change, stru
     return bb_lmdb_error(mdb_cursor_del(cursor, 0));
 }
 
+static int find_beyond(MDB_cursor *cursor, const struct bb_index_fold *fold, struct tally *tally)
+{
+    MDB_val last, value;
+    int rc = mdb_cursor_get(cursor, &last, &value, MDB_LAST);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        return bb_lmdb_error(rc);
+    const struct bb_hash *first = &fold->changes[0].hash;
+    tally->beyond =
+        rc == MDB_NOTFOUND || (last.mv_size == sizeof(first->bytes) &&
+                               memcmp(last.mv_data, first->bytes, sizeof(first->bytes)) < 0);
+    return 0;
+}
+
 static int apply(struct bb_lmdb *lmdb, MDB_txn *txn, const struct bb_index_fold *fold,
                  struct tally *tally)
 {
@@ -121,6 +135,8 @@ static int apply(struct bb_lmdb *lmdb, MDB_txn *txn, const struct bb_index_fold 
     int rc = bb_lmdb_error(mdb_cursor_open(txn, lmdb->block, &cursor));
     if (rc < 0)
         return rc;
+    if (fold->count > 0)
+        rc = find_beyond(cursor, fold, tally);
     for (uint32_t i = 0; i < fold->count && rc == 0; i++) {
         const struct bb_change *change = &fold->changes[i];
         BB_ASSERT(i == 0 || bb_hash_compare(&fold->changes[i - 1].hash, &change->hash) < 0);
@@ -151,7 +167,8 @@ static int op_fold(void *index, const struct bb_index_fold *fold, struct bb_set 
         rc = put_state(lmdb, txn, &state);
     rc = end(txn, rc);
     if (rc == 0)
-        rc = bb_lmdbroom_update(lmdb, tally.added, tally.removed);
+        rc = tally.beyond ? bb_lmdbroom_reset(lmdb)
+                          : bb_lmdbroom_update(lmdb, tally.added, tally.removed);
     if (rc < 0)
         return rc;
     *ret_set = state.set;

@@ -8,6 +8,8 @@
 #define RECORDS_MAX 400000u
 #define DELTA_MAX 15000u /* records that an engine would take before it folds */
 
+static uint32_t delta_max = DELTA_MAX;
+
 static struct fixture fixture;
 static struct bb_random random_state;
 static struct bb_change *records; /* those in the index, any order */
@@ -53,7 +55,7 @@ static void fill(void)
 {
     for (;;) {
         uint64_t room = fixture.index.ops->room(fixture.lmdb);
-        uint32_t done, count = room < DELTA_MAX ? (uint32_t)room : DELTA_MAX;
+        uint32_t done, count = room < delta_max ? (uint32_t)room : delta_max;
         if (count == 0)
             break;
         if (count > 1 && bb_random_below(&random_state, 4) == 0)
@@ -130,6 +132,17 @@ static void what_room_promises_fits_and_a_full_index_can_be_emptied(void **state
     begin();
     live("random", 2);
     fixture_end(&fixture);
+}
+
+/* The first checkpoint then packs its leaves: it is all in order. */
+static void room_is_right_with_a_delta_as_large_as_the_index(void **state)
+{
+    (void)state;
+    delta_max = RECORDS_MAX;
+    begin();
+    live("large delta", 2);
+    fixture_end(&fixture);
+    delta_max = DELTA_MAX;
 }
 
 /* Packed leaves all split at the next checkpoint. */
@@ -244,6 +257,7 @@ int main(void)
         cmocka_unit_test(slices_keep_three_transactions_within_an_eighth_of_the_map),
         cmocka_unit_test(room_of_a_full_map_is_none),
         cmocka_unit_test(what_room_promises_fits_and_a_full_index_can_be_emptied),
+        cmocka_unit_test(room_is_right_with_a_delta_as_large_as_the_index),
         cmocka_unit_test(room_is_right_after_a_bulk_load_too),
         cmocka_unit_test(a_fold_that_does_not_fit_changes_nothing),
     };
