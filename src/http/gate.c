@@ -14,8 +14,8 @@ int bb_gate_check(const struct bb_gate *gate, bool loopback, const struct bb_htt
                   struct bb_http_refusal *ret_refusal)
 {
     if (!gate->auth_none && !loopback) {
-        (void)bb_http_refuse(ret_refusal, 403, "access", nothing,
-                             "this address needs a token, and none are set up");
+        (void)bb_http_refuse(ret_refusal, 403, "access: no tokens are set up", nothing,
+                             "use a loopback address");
         return 403;
     }
     /* HTTP/1.0 has no Host; no browser speaks it */

@@ -92,8 +92,8 @@ int bb_route_find(const struct bb_http_request *http, struct bb_route *ret_route
         route.allow = resources[resource].allow;
     if (http->method == BB_HTTP_REFUSED) {
         *ret_route = route;
-        return refuse(ret_refusal, 405, "method", NULL,
-                      "CONNECT, TRACE and OPTIONS are not served, use what Allow says");
+        return refuse(ret_refusal, 405, "method: CONNECT, TRACE and OPTIONS are not served", NULL,
+                      "use what Allow says");
     }
     if (resource < 0)
         return refuse(ret_refusal, 400, "name", &http->path,
@@ -102,8 +102,8 @@ int bb_route_find(const struct bb_http_request *http, struct bb_route *ret_route
         return refuse(ret_refusal, 404, "path", &http->path, "blocks are at /block/<hash>");
     if ((resources[resource].methods & 1u << http->method) == 0) {
         *ret_route = route;
-        return refuse(ret_refusal, 405, "method", NULL,
-                      "not allowed for this path, use what Allow says");
+        return refuse(ret_refusal, 405, "method: not served on this path", NULL,
+                      "use what Allow says");
     }
     route.op = resources[resource].op;
     route.named = resource == RESOURCE_BLOCK || resource == RESOURCE_PROOF;

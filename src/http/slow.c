@@ -22,17 +22,18 @@ int bb_slow_wait(const struct bb_worker *worker, uint64_t now_ms)
     return (int)bb_min_u64(worker->check_at_ms - now_ms, INT32_MAX);
 }
 
-/* The one at the head of a queue has waited long enough: somebody slow has to give a buffer back,
- * one that is large enough if possible, else several small ones. */
+/* Those at the head of a queue have waited long enough: for each somebody slow has to give a buffer
+ * back, one that is large enough if possible, else several small ones. */
 static void make_room(struct bb_worker *worker, const struct bb_conn *waiting, uint64_t now_ms)
 {
-    if (waiting == NULL || now_ms < waiting->since_ms + LOOK_MS)
-        return;
-    if (bb_slow_shed(worker, now_ms, waiting->buf_size))
-        return;
-    for (unsigned i = 0; i < SMALL_SHED_MAX; i++)
-        if (!bb_slow_shed(worker, now_ms, 1))
+    unsigned ended = 0;
+    for (; waiting != NULL && ended < SHED_MAX; waiting = waiting->queue_next) {
+        if (now_ms < waiting->since_ms + LOOK_MS)
             return;
+        if (!bb_slow_shed(worker, now_ms, waiting->buf_size) && !bb_slow_shed(worker, now_ms, 1))
+            return;
+        ended++;
+    }
 }
 
 void bb_slow_check(struct bb_worker *worker, uint64_t now_ms)

@@ -161,8 +161,11 @@ static void write_status(struct page *page, const struct bb_shared *shared,
     add(page, ",\"workers\":%u,\"controller_inline\":%s", shared->worker_count,
         shared->controller_inline ? "true" : "false");
     add(page, ",\"connections\":{\"open\":%u,\"max\":%u}", totals.open, shared->budget.connections);
-    add(page, ",\"counters\":{\"uptime_ms\":%" PRIu64, bb_clock_ms() - shared->board.started_ms);
-#define ADD_COUNTER(name) add(page, ",\"" #name "\":%" PRIu64, totals.name);
+    const char *comma = "";
+    add(page, ",\"counters\":{");
+#define ADD_COUNTER(name)                                                                          \
+    add(page, "%s\"" #name "\":%" PRIu64, comma, totals.name);                                     \
+    comma = ",";
     BB_COUNTERS(ADD_COUNTER)
 #undef ADD_COUNTER
     add(page, "}}\n");

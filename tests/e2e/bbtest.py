@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the end-to-end tests have in common: stores, loop devices, a client, the list of tests.
+"""What the end-to-end tests share: a store on files, its daemon, raw HTTP, and a tiny harness.
 
-    @test                      registers a function, its name is the sentence it proves
-    def stored_block_is_served(): ...
-    main()                     runs them (or those named on the command line), counts, exits
-
-Programs come from BB_BUILD (default build/release of this checkout), folders from BB_TMP, ports from
-BB_PORT.  Whatever is started, attached or made here is registered and undone at exit, exactly.
+Programs are taken from BB_BUILD, files live below BB_TMP (else a temporary folder), ports come from
+BB_PORT (20 of them) or from 21000 to 21999. Everything started or made here is ended or removed at
+the end of the program.
 """
+
 import atexit
-import collections
+import base64
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -20,181 +17,102 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
-ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
-BUILD = os.environ.get("BB_BUILD", os.path.join(ROOT, "build/release"))
-BBD = os.path.join(BUILD, "bbd")
-BBFORMAT = os.path.join(BUILD, "bbformat")
-BBFSCK = os.path.join(BUILD, "bbfsck")
-BBBENCH = os.path.join(BUILD, "bbbench")
-PACE = os.environ.get("BB_PACE", "normal")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.environ.get("BB_BUILD", os.path.join(ROOT, "build", "release"))
+MIB = 1 << 20
 
-KIB, MIB = 1 << 10, 1 << 20
-UNIT = 4096
-BLOCK_MAX = MIB
-
-# Exit codes of the programs (bb/err.h) and of bbfsck (fsck(8)).
-EXIT_USAGE, EXIT_REFUSED, EXIT_HELD, EXIT_RESOURCE, EXIT_IO = 2, 10, 11, 12, 13
-FSCK_CLEAN, FSCK_CORRECTED, FSCK_ERRORS, FSCK_FAILED = 0, 1, 4, 8
-
-
-class Skip(Exception):
-    """Raised by a test that cannot run here; the text says why."""
-
-
-def hash_of(body):
-    return hashlib.sha256(body).hexdigest()
-
-
-def units_of(size):
-    return max(1, -(-size // UNIT))
-
-
-def equal(found, expected, what):
-    if found != expected:
-        raise AssertionError(f"{what}: {found!r}, expected {expected!r}")
-
-
-def expect(condition, what):
-    if not condition:
-        raise AssertionError(what)
-
-
-def seeded(text=None):
-    """A generator whose seed is printed and can be given as BB_SEED."""
-    seed = int(text if text is not None else os.environ.get("BB_SEED", time.time_ns() % 10**9))
-    print(f"seed {seed} (BB_SEED={seed} runs it again)", flush=True)
-    return random.Random(seed)
-
-
-def wait_until(condition, what, seconds=20, step=0.01):
-    """Polls until condition() is true and returns its value."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(step)
-
-
-def run(*command, timeout=120, **options):
-    """Runs a program to its end: returncode, and what it wrote in stdout and stderr."""
-    return subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          timeout=timeout, check=False, **options)
-
-
-def is_root():
-    return os.geteuid() == 0
-
-
-# ---- folders and ports ----
-
-_cleanups = []
-
-
-def at_cleanup(function, *arguments):
-    _cleanups.append((function, arguments))
-
-
-def cleanup():
-    while _cleanups:
-        function, arguments = _cleanups.pop()
-        try:
-            function(*arguments)
-        except Exception:  # pylint: disable=broad-except  # the others still have to be undone
-            traceback.print_exc()
-
-
-def folder(name="store"):
-    """A new folder, removed at the end."""
-    base = os.environ.get("BB_TMP")
-    path = tempfile.mkdtemp(prefix=f"bb-e2e-{name}-", dir=base)
-    at_cleanup(shutil.rmtree, path, True)
-    return path
-
-
+_folders = []
+_daemons = []
+_port_lock = threading.Lock()
 _ports_given = set()
 
 
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def program(name):
+    """Path of one of our programs."""
+    return os.environ.get("BB_" + name.upper(), os.path.join(BUILD, name))
+
+
 def free_port():
-    """A port that nobody listens on, from BB_PORT on or at random between 21000 and 21999."""
-    base = os.environ.get("BB_PORT")
-    candidates = list(range(int(base), int(base) + 20)) if base else random.sample(
-        range(21000, 22000), 200)
-    for port in candidates:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
+    """A port of 127.0.0.1 that nobody listens on."""
+    base = int(os.environ.get("BB_PORT", "0"))
+    candidates = list(range(base, base + 20)) if base else list(range(21000, 22000))
+    if not base:
+        random.shuffle(candidates)
+    with _port_lock:
+        for port in candidates:
+            if port in _ports_given:
                 continue
-        if port not in _ports_given:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    continue
             _ports_given.add(port)
             return port
-    if base and _ports_given:
-        _ports_given.clear()  # what this process gave out earlier is free again
-        return free_port()
     raise RuntimeError("no free port")
 
 
-# ---- devices ----
-
-def make_file(path, size):
-    with open(path, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, size)
+def folder():
+    """A fresh folder, removed at the end."""
+    path = tempfile.mkdtemp(prefix="bb-e2e-", dir=os.environ.get("BB_TMP"))
+    _folders.append(path)
     return path
 
 
-class Loop:
-    """A loop device over a file, direct I/O, with sectors of 512 or 4096 bytes."""
-
-    def __init__(self, backing, sector=512):
-        if not is_root():
-            raise Skip("loop devices need root")
-        done = run("losetup", "--find", "--show", "--direct-io=on", "--sector-size", sector, backing)
-        if done.returncode != 0:
-            raise Skip(f"no loop device here: {done.stderr.strip()}")
-        self.path, self.backing = done.stdout.strip(), os.path.realpath(backing)
-        at_cleanup(self.detach)
-
-    def detach(self):
-        if self.path is None:
-            return
-        name = os.path.basename(self.path)
-        with open(f"/sys/block/{name}/loop/backing_file", encoding="utf-8") as file:
-            if file.read().strip() == self.backing:
-                run("losetup", "--detach", self.path)
-        self.path = None
+def _clean_up():
+    for daemon in _daemons:
+        daemon.kill()
+    for path in _folders:
+        shutil.rmtree(path, ignore_errors=True)
 
 
-# ---- client ----
-
-Reply = collections.namedtuple("Reply", "status headers body")
+atexit.register(_clean_up)
 
 
-class Client:
-    """One keep-alive connection.  Raises OSError when the server goes away."""
+class Reply:
+    """status, fields (list of (lower-case name, value)), body, raw head."""
 
-    def __init__(self, port, timeout=30, host="127.0.0.1"):
-        self.address, self.timeout = (host, port), timeout
-        self.sock, self.rest = None, b""
+    def __init__(self, status, fields, body, head):
+        self.status = status
+        self.fields = fields
+        self.body = body
+        self.head = head
 
-    def connect(self):
-        if self.sock is None:
-            self.sock = socket.create_connection(self.address, self.timeout)
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.rest = b""
-        return self.sock
+    def get(self, name):
+        values = [value for key, value in self.fields if key == name.lower()]
+        return values[0] if values else None
 
-    def close(self):
-        if self.sock is not None:
-            self.sock.close()
-            self.sock = None
+    def count(self, name):
+        return sum(1 for key, _ in self.fields if key == name.lower())
+
+    def text(self):
+        return self.body.decode("latin-1")
+
+
+class Closed(Exception):
+    """The server closed the connection instead of replying."""
+
+
+class Raw:
+    """One connection, bytes in, replies out."""
+
+    def __init__(self, port, timeout=20, host="127.0.0.1", rcvbuf=None):
+        self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        if rcvbuf:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        self.sock.settimeout(timeout)
+        self.sock.connect((host, port))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.buffer = b""
 
     def __enter__(self):
         return self
@@ -202,255 +120,259 @@ class Client:
     def __exit__(self, *_):
         self.close()
 
-    def send(self, method, path, body=None, headers=()):
-        lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
-        lines += [f"{name}: {value}" for name, value in dict(headers).items()]
-        if body is not None:
-            lines.append(f"Content-Length: {len(body)}")
-        head = ("\r\n".join(lines) + "\r\n\r\n").encode()
-        self.connect().sendall(head + (body or b""))
+    def close(self):
+        self.sock.close()
 
-    def receive_more(self):
-        part = self.sock.recv(262144)
-        if not part:
-            raise ConnectionResetError("the server closed the connection")
-        return part
+    def send(self, data):
+        self.sock.sendall(data if isinstance(data, bytes) else data.encode("latin-1"))
 
-    def receive(self, method="GET"):
-        data = self.rest
-        while (end := data.find(b"\r\n\r\n")) < 0:
-            data += self.receive_more()
-        lines = data[:end].decode("latin-1").split("\r\n")
+    def _more(self):
+        data = self.sock.recv(1 << 18)
+        if not data:
+            raise Closed(f"closed after {len(self.buffer)} unread bytes")
+        self.buffer += data
+
+    def reply(self, method="GET"):
+        """The next reply, an interim one (100) too."""
+        while b"\r\n\r\n" not in self.buffer:
+            self._more()
+        head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
         status = int(lines[0].split(" ")[1])
-        headers = {}
-        for line in lines[1:]:
-            name, _, value = line.partition(":")
-            headers[name.lower()] = value.strip()
-        length = int(headers.get("content-length", 0))
-        if method == "HEAD" or status in (204, 304) or status < 200:
+        fields = [(name.lower(), value) for name, value in (line.split(": ", 1) for line in lines[1:])]
+        length = next((int(value) for name, value in fields if name == "content-length"), 0)
+        if method == "HEAD" or status in (100, 204, 304):
             length = 0
-        parts, have = [data[end + 4:]], len(data) - end - 4
-        while have < length:
-            parts.append(self.receive_more())
-            have += len(parts[-1])
-        data = b"".join(parts)
-        self.rest = data[length:]
-        if headers.get("connection", "").lower() == "close":
-            self.close()
-        return Reply(status, headers, data[:length])
+        while len(self.buffer) < length:
+            self._more()
+        body, self.buffer = self.buffer[:length], self.buffer[length:]
+        return Reply(status, fields, body, head)
 
-    def request(self, method, path, body=None, headers=()):
+    def at_end(self):
+        """True when the server closes; False when it sends something else or stays silent."""
         try:
-            self.send(method, path, body, headers)
-            return self.receive(method)
-        except OSError:
-            self.close()
-            raise
+            if not self.buffer:
+                self._more()
+        except (Closed, ConnectionResetError):
+            return True
+        except socket.timeout:
+            return False
+        return False
 
-    def put(self, body, name=None, headers=()):
-        return self.request("PUT", f"/block/{name}" if name else "/block", body, headers)
+    def silent(self, seconds):
+        """True when nothing arrives for so long and the connection stays open."""
+        old = self.sock.gettimeout()
+        self.sock.settimeout(seconds)
+        try:
+            self._more()
+        except socket.timeout:
+            return True
+        except (Closed, ConnectionResetError):
+            return False
+        finally:
+            self.sock.settimeout(old)
+        return False
 
-    def get(self, name, headers=()):
-        return self.request("GET", f"/block/{name}", None, headers)
 
-    def head(self, name, headers=()):
-        return self.request("HEAD", f"/block/{name}", None, headers)
+def head(method, target, fields=None, version="HTTP/1.1", host="localhost"):
+    """Request head; fields is a dict or a list of pairs."""
+    pairs = list(fields.items()) if isinstance(fields, dict) else list(fields or [])
+    if host is not None:
+        pairs.insert(0, ("Host", host))
+    lines = [f"{method} {target} {version}"] + [f"{name}: {value}" for name, value in pairs]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def request(method, target, fields=None, body=None, **kwargs):
+    """Request with a body of known length."""
+    pairs = list(fields.items()) if isinstance(fields, dict) else list(fields or [])
+    if body is not None:
+        pairs.append(("Content-Length", str(len(body))))
+    return head(method, target, pairs, **kwargs) + (body or b"")
+
+
+class Daemon:
+    """bbd on a store, with helpers to talk to it."""
+
+    def __init__(self, store, args, wait):
+        self.store = store
+        self.port = free_port()
+        self.log_path = os.path.join(store.path, f"bbd-{self.port}.log")
+        command = [program("bbd"), "--data", store.data, "--index", store.index]
+        command += ["--listen", f"127.0.0.1:{self.port}", "--run-dir", store.path] + list(args)
+        with open(self.log_path, "ab") as log:
+            # pylint: disable-next=consider-using-with
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        _daemons.append(self)
+        if wait:
+            self.wait_ready()
+
+    def log(self):
+        with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def wait_ready(self, seconds=60):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"bbd ended with {self.process.returncode}:\n{self.log()}")
+            try:
+                if self.ask("GET", "/readyz").status == 200:
+                    return
+            except (OSError, Closed):
+                pass
+            time.sleep(0.02)
+        raise RuntimeError(f"bbd is not ready after {seconds} s:\n{self.log()}")
+
+    def connect(self, **kwargs):
+        return Raw(self.port, **kwargs)
+
+    def ask(self, method, target, fields=None, body=None, **kwargs):
+        """One request on a connection of its own."""
+        with self.connect() as raw:
+            raw.send(request(method, target, fields, body, **kwargs))
+            return raw.reply(method)
+
+    def put(self, data):
+        """Stores a block; its name."""
+        reply = self.ask("PUT", "/block", body=data)
+        assert reply.status in (200, 201), f"PUT: {reply.status} {reply.text()}"
+        return reply.text().strip()
+
+    def get(self, name):
+        """The block's bytes, None when absent."""
+        reply = self.ask("GET", "/block/" + name)
+        if reply.status == 404:
+            return None
+        assert reply.status == 200, f"GET: {reply.status} {reply.text()}"
+        return reply.body
 
     def delete(self, name):
-        return self.request("DELETE", f"/block/{name}")
+        return self.ask("DELETE", "/block/" + name).status
 
-    def missing(self, names):
-        body = "".join(name + "\n" for name in names).encode()
-        reply = self.request("POST", "/blocks/missing", body)
-        equal(reply.status, 200, "POST /blocks/missing")
-        return reply.body.decode().split()
+    def names(self):
+        """All blocks by walking the list."""
+        names, target = [], "/blocks"
+        while target:
+            reply = self.ask("GET", target)
+            assert reply.status == 200, reply.text()
+            names += [line.split(" ")[0] for line in reply.text().splitlines()]
+            link = reply.get("link")
+            target = link[1 : link.index(">")] if link else None
+        return names
 
-    def list(self, limit=1000):
-        """All (hash, size), page by page."""
-        found, after = [], ""
-        while True:
-            reply = self.request("GET", f"/blocks?after={after}&limit={limit}")
-            equal(reply.status, 200, "GET /blocks")
-            lines = [line.split() for line in reply.body.decode().splitlines()]
-            found += [(name, int(size)) for name, size in lines]
-            link = reply.headers.get("link")
-            if link is None:
-                return found
-            after = link.split("after=")[1][:64]
-
-    def status(self):
-        reply = self.request("GET", "/status")
-        equal(reply.status, 200, "GET /status")
-        return json.loads(reply.body)
-
-
-# ---- stores ----
-
-class Store:
-    """A data and an index device with the daemon on them.
-
-    sector: None for files, else loop devices with sectors of that many bytes.
-    options: further options of bbd, kept over restarts.
-    """
-
-    def __init__(self, data_size=256 * MIB, index_size=32 * MIB, sector=None, options=(),
-                 formatted=True, format_options=()):
-        self.folder = folder()
-        self.run_dir = os.path.join(self.folder, "run")
-        self.log = os.path.join(self.folder, "log")
-        self.options = [str(option) for option in options]
-        self.port, self.process = free_port(), None
-        self.data_file = make_file(os.path.join(self.folder, "data"), data_size)
-        self.index_file = make_file(os.path.join(self.folder, "index"), index_size)
-        self.sector, self.loops = sector, []
-        self.data, self.index = self.device(self.data_file), self.device(self.index_file)
-        at_cleanup(self.kill)
-        if formatted:
-            self.format(*format_options)
-
-    def device(self, file):
-        """The path to give to the programs for a file of this store."""
-        if self.sector is None:
-            return file
-        loop = Loop(file, self.sector)
-        self.loops.append(loop)
-        return loop.path
-
-    def new_index(self, size, name="index2"):
-        """Another, unformatted index device; not used until it is assigned to store.index."""
-        return self.device(make_file(os.path.join(self.folder, name), size))
-
-    def format(self, *options):
-        done = run(BBFORMAT, *options, self.data, self.index)
-        expect(done.returncode == 0, f"bbformat exits with {done.returncode}: {done.stderr}")
-        return done
-
-    def command(self, *options):
-        return [BBD, "--data", self.data, "--index", self.index, "--listen",
-                f"127.0.0.1:{self.port}", "--run-dir", self.run_dir, *self.options,
-                *[str(option) for option in options]]
-
-    def launch(self, *options, prefix=()):
-        """Starts the daemon and does not wait."""
-        expect(self.process is None, "the daemon runs already")
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(  # pylint: disable=consider-using-with
-                [*prefix, *self.command(*options)], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log)
-        return self
-
-    def start(self, *options, seconds=60, prefix=()):
-        self.launch(*options, prefix=prefix)
-        return self.wait_ready(seconds)
-
-    def wait_ready(self, seconds=60, path="/readyz"):
-        """Until reads and writes are served (or, with another path, until it answers 200)."""
-        def ready():
-            if self.process.poll() is not None:
-                code, self.process = self.process.returncode, None
-                raise AssertionError(f"bbd ended with {code}: {self.log_tail()}")
-            try:
-                with Client(self.port, timeout=5) as client:
-                    return client.request("GET", path).status == 200
-            except OSError:
-                return False
-        wait_until(ready, f"{path} of bbd, {self.log_tail()}", seconds, 0.005)
-        return self
-
-    def refused(self, *options, seconds=30):
-        """Starts the daemon, which has to end by itself: exit code and what it said."""
-        done = run(*self.command(*options), timeout=seconds)
-        return done.returncode, done.stderr
-
-    def log_tail(self, lines=15):
-        try:
-            with open(self.log, encoding="utf-8", errors="replace") as file:
-                return "".join(file.readlines()[-lines:])
-        except FileNotFoundError:
-            return ""
+    def stop(self, seconds=30):
+        """SIGTERM; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
 
     def kill(self):
-        """kill -9."""
-        if self.process is not None:
+        """SIGKILL."""
+        if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-            self.process = None
-
-    def stop(self, seconds=60):
-        """A clean stop; it must exit with 0."""
-        self.process.terminate()
-        code = self.process.wait(seconds)
-        self.process = None
-        expect(code == 0, f"bbd stopped with {code}: {self.log_tail()}")
-
-    def restart(self):
-        self.stop()
-        return self.start()
-
-    def client(self, timeout=30):
-        return Client(self.port, timeout)
-
-    def fsck(self, *options, data=None, index=None, timeout=300):
-        return run(BBFSCK, *options, data or self.data, index or self.index, timeout=timeout)
-
-    def check(self, *options):
-        """The store (stopped) has to be clean."""
-        done = self.fsck(*options)
-        expect(done.returncode == FSCK_CLEAN,
-               f"bbfsck exits with {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done
-
-    def rebuild(self, index=None, *options):
-        """Makes a new index, on `index` if given, and goes on with that one."""
-        if index is not None:
-            self.index = index
-        done = self.fsck("--rebuild", *options)
-        expect(done.returncode in (FSCK_CLEAN, FSCK_CORRECTED),
-               f"bbfsck --rebuild exits with {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done
-
-    def remove(self):
-        """Ends it and gives the disk space back before the end of the tests."""
-        self.kill()
-        for loop in self.loops:
-            loop.detach()
-        shutil.rmtree(self.folder, True)
 
 
-# ---- the list of tests ----
+class Store:
+    """A pair of files, formatted."""
 
-_tests = []
+    def __init__(self, data_size=256 * MIB, index_size=64 * MIB, format_args=()):
+        self.path = folder()
+        self.data = os.path.join(self.path, "data")
+        self.index = os.path.join(self.path, "index")
+        for name, size in ((self.data, data_size), (self.index, index_size)):
+            with open(name, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+        self.format(format_args)
+
+    def format(self, args=()):
+        command = [program("bbformat"), *args, self.data, self.index]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"bbformat: {done.returncode} {done.stderr.decode()}")
+
+    def start(self, *args, wait=True):
+        return Daemon(self, args, wait)
+
+    def find(self, data):
+        """Byte offset of some bytes on the data device."""
+        with open(self.data, "rb") as file:
+            step, overlap, offset = 16 * MIB, len(data), 0
+            while True:
+                file.seek(offset)
+                chunk = file.read(step + overlap)
+                if not chunk:
+                    return None
+                at = chunk.find(data)
+                if at >= 0:
+                    return offset + at
+                offset += step
+
+    def poke(self, offset, data):
+        """Writes behind the daemon's back."""
+        with open(self.data, "r+b") as file:
+            file.seek(offset)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
 
 
-def test(function):
-    _tests.append(function)
-    return function
+def digest_field(data):
+    return "sha-256=:" + base64.b64encode(hashlib.sha256(data).digest()).decode() + ":"
 
 
-def main(arguments=None):
-    arguments = sys.argv[1:] if arguments is None else arguments
+def chunked(data, size=1000, extension="", trailer=b""):
+    """data as a chunked body."""
+    out = b""
+    for at in range(0, len(data), size):
+        piece = data[at : at + size]
+        out += f"{len(piece):x}{extension}\r\n".encode() + piece + b"\r\n"
+    return out + b"0\r\n" + trailer + b"\r\n"
+
+
+# ---- harness ----
+
+_cases = []
+
+
+def case(sentence, when="normal"):
+    """Marks a test; its name is a sentence. when: quick (always), normal, long."""
+
+    def mark(function):
+        _cases.append((sentence, when, function))
+        return function
+
+    return mark
+
+
+def expect(found, wanted, what="value"):
+    assert found == wanted, f"{what}: {found!r} instead of {wanted!r}"
+
+
+def run_cases(*arguments):
+    """Runs all cases with the arguments; prints a line for each and the sum; the exit code."""
+    pace = os.environ.get("BB_PACE", "normal")
+    rank = {"quick": 0, "normal": 1, "long": 2}
+    only = sys.argv[1:]
     passed = failed = skipped = 0
-    for function in _tests:
-        name = function.__name__
-        if arguments and name not in arguments:
+    for sentence, when, function in _cases:
+        if only and not any(word in sentence for word in only):
+            continue
+        if rank[when] > rank[pace]:
+            skipped += 1
             continue
         began = time.monotonic()
         try:
-            function()
-            passed, word, why = passed + 1, "ok", ""
-        except Skip as reason:
-            skipped, word, why = skipped + 1, "SKIPPED", f": {reason}"
-        except Exception:  # pylint: disable=broad-except  # a test fails in any way it likes
-            failed, word, why = failed + 1, "FAILED", "\n" + traceback.format_exc()
-        cleanup()
-        print(f"{word:8}{name} ({time.monotonic() - began:.1f} s){why}", flush=True)
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    sys.exit(1 if failed or passed + skipped == 0 else 77 if not passed else 0)
-
-
-def _end(number, _frame):
-    sys.exit(128 + number)
-
-
-atexit.register(cleanup)
-signal.signal(signal.SIGTERM, _end)
+            function(*arguments)
+        except Exception:  # pylint: disable=broad-except
+            failed += 1
+            print(f"FAILED {sentence}")
+            print("       " + traceback.format_exc().strip().replace("\n", "\n       "))
+        else:
+            passed += 1
+            took = time.monotonic() - began
+            print(f"ok     {sentence}" + (f" ({took:.1f} s)" if took > 1 else ""))
+        sys.stdout.flush()
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed or not passed else 0
