@@ -9,9 +9,9 @@
 #include "bb/conn.h"
 #include "bb/worker.h"
 
-#define LOOK_MS 100u       /* between two looks, at least */
-#define FRESH_MS 1000u     /* nobody is called slow before */
-#define SMALL_SHED_MAX 16u /* ended in one look */
+#define LOOK_MS 100u  /* between two looks, at least */
+#define FRESH_MS 500u /* nobody is called slow before */
+#define SHED_MAX 16u  /* ended in one look */
 
 int bb_slow_wait(const struct bb_worker *worker, uint64_t now_ms)
 {
