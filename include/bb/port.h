@@ -71,7 +71,8 @@ void bb_port_message(struct bb_port *port, struct bb_message message);
 /* Once per loop turn: runs what became ready and sends what was held back. True when something
  * still waits, so the loop must not block for long. */
 bool bb_port_turn(struct bb_port *port);
-/* Extents in the pools of this port, in units; for tests and status. */
+/* What the pools of this port hold: extents of one order; units of all. For tests and status. */
+uint64_t bb_port_pooled_extents(const struct bb_port *port, unsigned order);
 uint64_t bb_port_pooled_units(const struct bb_port *port);
 
 #endif

@@ -196,12 +196,17 @@ static void pools_recall(struct bb_port *port)
     send_word(port, BB_MSG_RECALLED, 0, 0, 0);
 }
 
+uint64_t bb_port_pooled_extents(const struct bb_port *port, unsigned order)
+{
+    BB_ASSERT(order < BB_ORDER_COUNT);
+    return (uint64_t)port->pools[order].current.left + port->pools[order].next.left;
+}
+
 uint64_t bb_port_pooled_units(const struct bb_port *port)
 {
     uint64_t units = 0;
     for (unsigned order = 0; order < BB_ORDER_COUNT; order++) {
-        const struct pool *pool = &port->pools[order];
-        units += (uint64_t)(pool->current.left + pool->next.left) << order;
+        units += bb_port_pooled_extents(port, order) << order;
     }
     return units;
 }

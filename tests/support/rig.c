@@ -219,7 +219,7 @@ static int start_engine(struct rig *rig)
     struct bb_index index = memindex_index(rig->mem);
     struct bb_store_config config = {
         .io = bb_sim_io(rig->sim),
-        .index = memindex_port(rig->mem),
+        .index = rig->index_port != NULL ? *rig->index_port : memindex_port(rig->mem),
         .slice_max = index.slice_max,
         .index_room = index.ops->room(index.context),
         .super = rig->recovered.super,
@@ -363,7 +363,7 @@ bool rig_turn(struct rig *rig)
     moved |= to_store(rig);
     unsigned steps =
         rig->index_steps != 0 ? rig->index_steps : 1 + (unsigned)bb_random_below(&rig->random, 4);
-    moved |= memindex_run(rig->mem, steps) > 0;
+    moved |= !rig->index_paused && memindex_run(rig->mem, steps) > 0;
     if (moved || rig->woken || rig->now_ms >= rig->wake_ms) {
         rig->woken = false;
         int wait_ms = bb_store_turn(rig->store, rig->now_ms);

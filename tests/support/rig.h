@@ -93,9 +93,11 @@ struct rig {
     int fatal;
     const char *fatal_what;
     uint64_t acked, violations, op_count;
-    unsigned index_steps; /* of the index per turn, 0: random */
-    bool woken;           /* the engine gets a turn whatever it asked for */
-    bool queue_full;      /* nothing can be sent to the controller */
+    unsigned index_steps;                   /* of the index per turn, 0: random */
+    bool woken;                             /* the engine gets a turn whatever it asked for */
+    bool queue_full;                        /* nothing can be sent to the controller */
+    bool index_paused;                      /* the index answers no jobs */
+    const struct bb_index_port *index_port; /* for the engine, NULL: memindex_port */
     bool running;
 };
 

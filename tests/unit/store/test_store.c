@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The engine over the simulated device: what clients are promised, windows, watermark, idle work,
+ * clean stop, and rule 7: what a failed I/O leads to.
+ */
+#include "bench.h"
+
+static const struct rig_config plain = {.seed = 1};
+
+static void a_stored_block_is_read_back(void **state)
+{
+    (void)state;
+    bench_open(&plain);
+    for (uint32_t id = 0; id < 20; id++) { /* 0 is the empty block */
+        assert_int_equal(rig_do(&rig, RIG_GET, id), -ENOENT);
+        assert_int_equal(rig_do(&rig, RIG_PUT, id), 0);
+        assert_int_equal(rig_do(&rig, RIG_GET, id), 0);
+        assert_int_equal(rig_do(&rig, RIG_PUT, id), 1);
+        assert_int_equal(rig_do(&rig, RIG_DELETE, id), 0);
+        assert_int_equal(rig_do(&rig, RIG_GET, id), -ENOENT);
+        assert_int_equal(rig_do(&rig, RIG_DELETE, id), -ENOENT);
+        assert_int_equal(rig_do(&rig, RIG_PUT, id), 0);
+    }
+    assert_int_equal(rig_status(&rig).block_count, 20);
+    bench_verify_balance();
+    bench_close();
+}
+
+static void a_block_of_every_order_takes_exactly_its_units(void **state)
+{
+    (void)state;
+    struct rig_config config = plain;
+    config.size_max = BB_BLOCK_SIZE_MAX;
+    config.id_count = 12;
+    bench_open(&config);
+    uint64_t units = 0;
+    for (uint32_t id = 0; id < 12; id++) {
+        assert_int_equal(rig_do(&rig, RIG_PUT, id), 0);
+        units += bb_units_of(rig.sizes[id]);
+        assert_int_equal(rig_status(&rig).used_units, units);
+    }
+    bench_verify_balance();
+    assert_int_equal(rig_check(&rig), 0);
+    bench_close();
+}
+
+static void after_emptying_the_space_is_what_it_was_after_format(void **state)
+{
+    (void)state;
+    struct rig_config config = plain;
+    config.port_count = 2;
+    bench_open(&config);
+    for (unsigned round = 0; round < 3; round++) {
+        for (uint32_t id = 0; id < 64; id++)
+            while (rig_submit(&rig, RIG_PUT, id) == NULL)
+                (void)rig_turn(&rig);
+        assert_true(rig_settle(&rig));
+        for (uint32_t id = 0; id < 64; id++)
+            while (rig_submit(&rig, RIG_DELETE, id) == NULL)
+                (void)rig_turn(&rig);
+        assert_true(rig_settle(&rig));
+        assert_int_equal(rig_status(&rig).used_units, 0);
+        bench_verify_balance();
+        assert_int_equal(rig_stop(&rig), 0);
+        assert_int_equal(rig_start(&rig), 0);
+        assert_int_equal(bb_buddy_free_units(rig.buddy), bb_buddy_total_units(rig.buddy));
+    }
+    bench_close();
+}
+
+static void one_body_from_32_requests_at_once_is_stored_once(void **state)
+{
+    (void)state;
+    struct rig_config config = plain;
+    config.port_count = 2;
+    bench_open(&config);
+    static struct call calls[32];
+    unsigned created = 0, known = 0;
+    for (unsigned i = 0; i < 32; i++)
+        call_put(&calls[i], 5, bench_buffer());
+    for (unsigned i = 0; i < 32; i++) {
+        int result = call_wait(&calls[i]);
+        created += result == 0;
+        known += result == 1;
+        free(calls[i].request.buf);
+    }
+    assert_int_equal(created, 1);
+    assert_int_equal(known, 31);
+    assert_int_equal(rig_status(&rig).used_units, bb_units_of(rig.sizes[5]));
+    assert_int_equal(rig_status(&rig).block_count, 1);
+    bench_verify_balance();
+    bench_close();
+}
+
+static void a_put_that_must_not_replace_is_told_so(void **state)
+{
+    (void)state;
+    bench_open(&plain);
+    assert_int_equal(rig_do(&rig, RIG_PUT, 3), 0);
+    struct call call;
+    call_put(&call, 3, bench_buffer());
+    call.request.flags = BB_OP_NO_REPLACE;
+    assert_int_equal(call_wait(&call), BB_ERR_EXISTS);
+    free(call.request.buf);
+    bench_verify_balance();
+    bench_close();
+}
+
+static void operations_on_one_hash_take_effect_in_order(void **state)
+{
+    (void)state;
+    bench_open(&plain);
+    static struct call put, remove, again, last;
+    call_put(&put, 5, bench_buffer());
+    while (rig_status(&rig).sequence == 0) /* until its record is on the way */
+        (void)rig_turn(&rig);
+    call_delete(&remove, 5);
+    call_delete(&again, 5);
+    call_put(&last, 5, bench_buffer());
+    assert_int_equal(call_wait(&put), 0);
+    assert_int_equal(call_wait(&remove), 0);
+    assert_int_equal(call_wait(&again), -ENOENT);
+    assert_int_equal(call_wait(&last), 0);
+    assert_int_equal(bench_lookup(5), 0);
+    free(put.request.buf);
+    free(last.request.buf);
+    bench_close();
+}
+
+static const struct bb_sim_fault hang = {.kind = BB_SIM_HANG};
+
+/* ---- durability ---- */
+
+static void what_is_not_durable_does_not_exist_yet(void **state)
+{
+    (void)state;
+    bench_open(&plain);
+    assert_int_equal(rig_do(&rig, RIG_PUT, 1), 0);
+    struct plan plan = {.class = BB_IO_BARRIER, .op = BB_IO_FLUSH, .countdown = 1, .fault = hang};
+    bench_plan(&plan);
+    static struct call put, remove, second;
+    call_put(&put, 2, bench_buffer());
+    call_delete(&remove, 1);
+    bench_turns(50);
+    assert_int_equal(plan.hits, 1); /* everything but the flush happened */
+    assert_int_equal(bench_lookup(2), -ENOENT);
+    assert_int_equal(bench_lookup(1), 0);
+    call_delete(&second, 2); /* waits: 404 would deny a PUT that may yet become durable */
+    bench_turns(50);
+    assert_false(put.done || remove.done || second.done);
+    assert_int_equal(rig_status(&rig).block_count, 1);
+    free(put.request.buf);
+    rig.violations = 0; /* the hung flush leaves nothing that could move */
+    bench_close();
+}
+
+static void one_flush_is_in_flight_at_most(void **state)
+{
+    (void)state;
+    bench_open(&plain);
+    for (unsigned step = 0; step < 3000; step++) {
+        uint32_t id = (uint32_t)bb_random_below(&rig.random, 64);
+        (void)rig_submit(&rig, bb_random_below(&rig.random, 2) == 0 ? RIG_PUT : RIG_DELETE, id);
+        if (step % 500 == 0)
+            bb_store_checkpoint(rig.store);
+        (void)rig_turn(&rig);
+        const struct bb_sim_counts *counts = bb_sim_get_counts(rig.sim);
+        assert_true(counts->submitted[BB_IO_BARRIER][BB_IO_FLUSH] <=
+                    counts->completed[BB_IO_BARRIER][BB_IO_FLUSH] + 1);
+        assert_true(counts->submitted[BB_IO_JOURNAL][BB_IO_WRITE] <=
+                    counts->completed[BB_IO_JOURNAL][BB_IO_WRITE] + 1);
+    }
+    assert_true(rig_settle(&rig));
+    bench_verify_balance();
+    bench_close();
+}
+
+/* ---- windows ---- */
+
+static void more_than_a_record_holds_goes_out_in_several(void **state)
+{
+    (void)state;
+    struct rig_config config = {.seed = 3,
+                                .id_count = 4000,
+                                .size_fixed = 8,
+                                .device_size = 64 * BB_MIB,
+                                .memory = 2 << 20,
+                                .slice_max = 4000};
+    bench_open(&config);
+    for (uint32_t id = 0; id < 4000; id++)
+        while (rig_submit(&rig, RIG_PUT, id) == NULL)
+            (void)rig_turn(&rig);
+    assert_true(rig_settle(&rig));
+    assert_true(rig_checkpoint(&rig));
+    struct bb_store_status before = rig_status(&rig);
+    static struct call calls[4000];
+    for (uint32_t id = 0; id < 4000; id++)
+        call_delete(&calls[id], id);
+    for (uint32_t id = 0; id < 4000; id++)
+        assert_int_equal(call_wait(&calls[id]), 0);
+    struct bb_store_status after = rig_status(&rig);
+    assert_int_equal(after.deletes - before.deletes, 4000);
+    assert_in_range(after.windows - before.windows, 3, 12);
+    assert_int_equal(after.used_units, 0);
+    bench_verify_balance();
+    bench_close();
+}
+
+/* The checkpoint cannot go on, so the ring fills up with DELETEs of one record each. */
+static void a_full_ring_waits_for_the_checkpoint_and_goes_on(void **state)
+{
+    (void)state;
+    struct rig_config config = {.seed = 4, .id_count = 600, .size_fixed = 8};
+    bench_open(&config);
+    for (uint32_t id = 0; id < 600; id++)
+        while (rig_submit(&rig, RIG_PUT, id) == NULL)
+            (void)rig_turn(&rig);
+    assert_true(rig_settle(&rig));
+    assert_true(rig_checkpoint(&rig));
+    rig.index_paused = true;
+    static struct call calls[600];
+    uint32_t id = 0;
+    for (bool went = true; went && id < 600; id++) {
+        call_delete(&calls[id], id);
+        for (unsigned turn = 0; turn < 50 && !calls[id].done; turn++)
+            (void)rig_turn(&rig);
+        went = calls[id].done;
+    }
+    struct bb_store_status full = rig_status(&rig);
+    assert_in_range(id, 200, 256);
+    assert_true(full.checkpoint_running);
+    assert_in_range(full.journal_used_units, 220, 240);
+    for (uint32_t more = id; more < 600; more++)
+        call_delete(&calls[more], more);
+    bench_turns(50);
+    rig.index_paused = false;
+    for (uint32_t i = 0; i < 600; i++)
+        assert_int_equal(call_wait(&calls[i]), 0);
+    assert_int_equal(rig_status(&rig).block_count, 0);
+    bench_verify_balance();
+    assert_int_equal(rig_stop(&rig), 0);
+    assert_int_equal(rig_start(&rig), 0);
+    assert_int_equal(rig_status(&rig).block_count, 0);
+    bench_close();
+}
+
+/* ---- idle ---- */
+
+static void an_idle_store_writes_its_watermark_after_50_ms(void **state)
+{
+    (void)state;
+    bench_open(&plain);
+    assert_int_equal(rig_do(&rig, RIG_PUT, 1), 0);
+    assert_true(rig_idle(&rig, 0));
+    uint64_t windows = rig_status(&rig).windows;
+    assert_true(rig.wake_ms > rig.now_ms && rig.wake_ms <= rig.now_ms + 50);
+    assert_true(rig_idle(&rig, 49));
+    assert_int_equal(rig_status(&rig).windows, windows);
+    assert_true(rig_idle(&rig, 2));
+    assert_int_equal(rig_status(&rig).windows, windows + 1);
+    assert_true(rig_idle(&rig, 3000));
+    assert_int_equal(rig_status(&rig).windows, windows + 1);
+    bench_close();
+}
+
+static void an_idle_store_makes_a_checkpoint_after_5_s_and_then_rests(void **state)
+{
+    (void)state;
+    bench_open(&plain);
+    assert_int_equal(rig_do(&rig, RIG_PUT, 1), 0);
+    assert_true(rig_idle(&rig, 4900));
+    assert_int_equal(rig_status(&rig).checkpoints, 0);
+    assert_true(rig_idle(&rig, 200));
+    struct bb_store_status status = rig_status(&rig);
+    assert_int_equal(status.checkpoints, 1);
+    assert_int_equal(status.delta_items, 0);
+    assert_int_equal(memindex_count(rig.mem), 1);
+    assert_int_equal(rig.wake_ms, UINT64_MAX);
+    uint64_t submitted = bb_sim_submitted(rig.sim);
+    assert_true(rig_idle(&rig, 100000));
+    assert_int_equal(bb_sim_submitted(rig.sim), submitted);
+    bench_close();
+}
+
+static void a_store_that_was_never_written_to_does_nothing(void **state)
+{
+    (void)state;
+    bench_open(&plain);
+    assert_true(rig_idle(&rig, 100));
+    uint64_t submitted = bb_sim_submitted(rig.sim);
+    assert_true(rig_idle(&rig, 100000));
+    assert_int_equal(bb_sim_submitted(rig.sim), submitted);
+    bench_close();
+}
+
+/* ---- stop ---- */
+
+static void a_clean_stop_leaves_nothing_to_recover(void **state)
+{
+    (void)state;
+    bench_open(&plain);
+    for (uint32_t id = 0; id < 30; id++)
+        assert_int_equal(rig_do(&rig, RIG_PUT, id), 0);
+    assert_int_equal(rig_stop(&rig), 0);
+    assert_int_equal(bb_sim_undurable_count(rig.sim), 0);
+    assert_int_equal(memindex_count(rig.mem), 30);
+    assert_int_equal(rig_start(&rig), 0);
+    assert_true(rig.recovered.report.was_clean);
+    assert_int_equal(rig.recovered.report.items, 0);
+    assert_int_equal(rig_check(&rig), 0);
+    assert_int_equal(rig_stop(&rig), 0); /* and again, without an operation */
+    assert_int_equal(rig_start(&rig), 0);
+    assert_true(rig.recovered.report.was_clean);
+    assert_int_equal(rig_check(&rig), 0);
+    bench_close();
+}
+
+static void stopping_answers_whoever_waits(void **state)
+{
+    (void)state;
+    bench_open(&plain);
+    static struct call put, remove, again, late;
+    call_put(&put, 5, bench_buffer());
+    while (rig_status(&rig).sequence == 0)
+        (void)rig_turn(&rig);
+    call_delete(&remove, 5); /* waits behind the PUT */
+    (void)rig_turn(&rig);
+    bb_store_stop(rig.store);
+    rig.woken = true;
+    call_delete(&again, 5);
+    call_put(&late, 6, bench_buffer());
+    assert_int_equal(call_wait(&put), 0);
+    int result = call_wait(&remove);
+    assert_true(result == 0 || result == BB_ERR_NOT_READY);
+    assert_int_equal(call_wait(&again), BB_ERR_NOT_READY);
+    assert_int_equal(call_wait(&late), BB_ERR_NOT_READY);
+    rig.allowed[5] = result == 0 ? RIG_ABSENT : RIG_PRESENT;
+    assert_int_equal(rig_stop(&rig), 0);
+    assert_int_equal(rig_start(&rig), 0);
+    assert_true(rig.recovered.report.was_clean);
+    assert_int_equal(rig_check(&rig), 0);
+    free(put.request.buf);
+    free(late.request.buf);
+    bench_close();
+}
+
+static void an_index_that_does_not_add_up_is_only_read(void **state)
+{
+    (void)state;
+    bench_open(&plain);
+    assert_int_equal(rig_do(&rig, RIG_PUT, 1), 0);
+    assert_int_equal(rig_do(&rig, RIG_PUT, 2), 0);
+    assert_int_equal(rig_stop(&rig), 0);
+    struct bb_change gone = {.hash = rig.hashes[2], .present = false};
+    memindex_tamper(rig.mem, &gone);
+    assert_int_equal(rig_start(&rig), BB_ERR_SET_MISMATCH);
+    assert_int_equal(rig_do(&rig, RIG_GET, 1), 0);
+    assert_int_equal(rig_do(&rig, RIG_PUT, 3), BB_ERR_NOT_READY);
+    assert_int_equal(rig_do(&rig, RIG_DELETE, 1), BB_ERR_NOT_READY);
+    bench_close();
+}
+
+/* ---- pins ---- */
+
+static void an_extent_that_is_read_outlives_its_delete(void **state)
+{
+    (void)state;
+    struct rig_config config = plain;
+    config.size_fixed = 5000;
+    bench_open(&config);
+    assert_int_equal(rig_do(&rig, RIG_PUT, 1), 0);
+    static struct call reader;
+    call_lookup(&reader, 1, BB_OP_PIN);
+    assert_int_equal(call_wait(&reader), 0);
+    uint64_t unit = reader.request.op.unit;
+    assert_int_equal(rig_do(&rig, RIG_DELETE, 1), 0);
+    assert_true(rig_checkpoint(&rig));
+    for (uint32_t id = 2; id < 64; id++)
+        assert_int_equal(rig_do(&rig, RIG_PUT, id), 0);
+    assert_true(bb_buddy_is_used(rig.buddy, unit, 2));
+    reader.done = false;
+    reader.request.buf = bench_buffer();
+    bb_port_read(reader.port, &reader.request);
+    assert_int_equal(call_wait(&reader), 0);
+    struct bb_hash hash;
+    bb_hash_of(reader.request.buf, 5000, &hash);
+    assert_true(bb_hash_equal(&hash, &rig.hashes[1]));
+    bb_port_unpin(reader.port, &reader.request);
+    assert_true(rig_idle(&rig, 0));
+    bench_verify_balance();
+    free(reader.request.buf);
+    bench_close();
+}
+
+/* ---- rule 7 ---- */
+
+static void a_failed_data_write_is_quarantined_until_restart(void **state)
+{
+    (void)state;
+    const struct {
+        struct bb_sim_fault fault;
+        int result;
+    } cases[] = {
+        {{.kind = BB_SIM_FAIL, .error = -EIO, .applied = BB_SIM_PARTLY}, BB_ERR_IO},
+        {{.kind = BB_SIM_FAIL, .error = -ENOSPC}, BB_ERR_NO_SPACE},
+        {{.kind = BB_SIM_SHORT}, BB_ERR_IO},
+    };
+    struct rig_config config = {.seed = 1, .io_errors = true, .size_fixed = 9000};
+    bench_open(&config);
+    struct plan plan = {.class = BB_IO_DATA, .op = BB_IO_WRITE};
+    bench_plan(&plan);
+    for (unsigned i = 0; i < 3; i++) {
+        plan.fault = cases[i].fault;
+        plan.countdown = 1;
+        assert_int_equal(rig_do(&rig, RIG_PUT, i), cases[i].result);
+        assert_int_equal(rig_status(&rig).quarantined_units, 4 * (i + 1));
+        assert_int_equal(rig_do(&rig, RIG_GET, i), -ENOENT);
+        bench_verify_balance();
+    }
+    assert_int_equal(rig_do(&rig, RIG_PUT, 0), 0); /* into another extent */
+    assert_int_equal(rig_stop(&rig), 0);
+    assert_int_equal(rig_start(&rig), 0);
+    assert_int_equal(rig_status(&rig).quarantined_units, 0);
+    assert_int_equal(bb_buddy_free_units(rig.buddy), bb_buddy_total_units(rig.buddy) - 3);
+    assert_int_equal(rig_check(&rig), 0);
+    bench_close();
+}
+
+/* Blocks 0..9 are stored and folded, then operations run until the planned fault strikes; then: the
+ * waiting get 503, nothing is acknowledged or written any more, the restart finds what was
+ * promised.
+ */
+static void run_into(struct plan *plan)
+{
+    struct rig_config config = {.seed = 1, .io_errors = true, .device_size = 60 * BB_MIB};
+    bench_open(&config);
+    for (uint32_t id = 0; id < 10; id++)
+        assert_int_equal(rig_do(&rig, RIG_PUT, id), 0);
+    assert_true(rig_checkpoint(&rig));
+    bench_plan(plan);
+    for (unsigned step = 0; step < 4000 && rig.fatal == 0; step++) {
+        uint32_t id = (uint32_t)bb_random_below(&rig.random, 64);
+        (void)rig_submit(&rig, bb_random_below(&rig.random, 2) == 0 ? RIG_PUT : RIG_DELETE, id);
+        if (step % 40 == 0)
+            bb_store_checkpoint(rig.store);
+        (void)rig_turn(&rig);
+    }
+    assert_int_not_equal(rig.fatal, 0);
+    assert_int_equal(plan->hits, 1);
+    assert_false(rig_status(&rig).writable);
+    uint64_t flushes = bb_sim_get_counts(rig.sim)->submitted[BB_IO_BARRIER][BB_IO_FLUSH];
+    uint64_t records = bb_sim_get_counts(rig.sim)->submitted[BB_IO_JOURNAL][BB_IO_WRITE];
+    uint64_t folds = memindex_fold_count(rig.mem);
+    static struct call put, remove;
+    call_put(&put, 60, bench_buffer());
+    call_delete(&remove, 61);
+    bench_turns(100);
+    assert_true(put.done && put.request.result == BB_ERR_FATAL);
+    assert_true(remove.done && remove.request.result == BB_ERR_FATAL);
+    for (unsigned i = 0; i < RIG_OP_MAX; i++)
+        assert_false(rig.ops[i].busy);
+    assert_int_equal(bb_sim_get_counts(rig.sim)->submitted[BB_IO_BARRIER][BB_IO_FLUSH], flushes);
+    assert_int_equal(bb_sim_get_counts(rig.sim)->submitted[BB_IO_JOURNAL][BB_IO_WRITE], records);
+    assert_in_range(memindex_fold_count(rig.mem), folds, folds + 1);
+    free(put.request.buf);
+    bench_plan(NULL);
+    rig_drop(&rig);
+    bb_sim_power_cut(rig.sim, bb_sim_choose_random, &rig.random);
+    assert_int_equal(rig_start(&rig), 0);
+    assert_int_equal(rig_check(&rig), 0);
+    bench_close();
+}
+
+static void a_failed_journal_write_ends_the_store(void **state)
+{
+    (void)state;
+    struct plan plan = plan_fail(BB_IO_JOURNAL, BB_IO_WRITE, -EIO);
+    for (unsigned applied = 0; applied < 3; applied++) {
+        plan.countdown = 5 + applied;
+        plan.hits = 0;
+        plan.fault.applied = (enum bb_sim_applied)applied;
+        run_into(&plan);
+        assert_int_equal(rig.fatal, 0);
+    }
+}
+
+static void a_short_journal_write_ends_the_store(void **state)
+{
+    (void)state;
+    struct plan plan = {
+        .class = BB_IO_JOURNAL, .op = BB_IO_WRITE, .countdown = 3, .fault = {.kind = BB_SIM_SHORT}};
+    run_into(&plan);
+}
+
+static void a_failed_flush_ends_the_store_and_is_not_tried_again(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n < 12; n++) {
+        struct plan plan = plan_fail(BB_IO_BARRIER, BB_IO_FLUSH, -EIO);
+        plan.countdown = n;
+        run_into(&plan);
+    }
+}
+
+static void a_failed_descriptor_write_ends_the_store(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n < 40; n += 6) {
+        struct plan plan = plan_fail(BB_IO_DESCRIPTOR, BB_IO_WRITE, -EIO);
+        plan.countdown = n;
+        plan.fault.applied = BB_SIM_PARTLY;
+        run_into(&plan);
+    }
+}
+
+static void a_failed_descriptor_read_ends_the_store(void **state)
+{
+    (void)state;
+    struct plan plan = plan_fail(BB_IO_DESCRIPTOR, BB_IO_READ, -EIO);
+    plan.countdown = 4;
+    run_into(&plan);
+}
+
+static void a_failed_commit_of_the_index_ends_the_store(void **state)
+{
+    (void)state;
+    for (unsigned applied = 0; applied < 2; applied++) {
+        struct rig_config config = {.seed = 1, .slice_max = 8};
+        bench_open(&config);
+        for (uint32_t id = 0; id < 30; id++)
+            assert_int_equal(rig_do(&rig, RIG_PUT, id), 0);
+        memindex_fail_fold(rig.mem, 2, -EIO, applied == 1);
+        assert_false(rig_checkpoint(&rig));
+        assert_int_equal(rig.fatal, -EIO);
+        rig_drop(&rig);
+        struct memindex *after = memindex_clone(rig.mem);
+        memindex_free(rig.mem);
+        rig.mem = after;
+        bb_sim_kill(rig.sim);
+        assert_int_equal(rig_start(&rig), 0);
+        assert_int_equal(rig_check(&rig), 0);
+        bench_close();
+    }
+}
+
+/* The restart rewrites it from the index, so the store does not end up in a circle. */
+static void a_rotten_descriptor_slot_ends_the_store_and_the_restart_repairs_it(void **state)
+{
+    (void)state;
+    for (unsigned slot = 0; slot < 2; slot++) {
+        bench_open(&plain);
+        for (uint32_t id = 0; id < 30; id++)
+            assert_int_equal(rig_do(&rig, RIG_PUT, id), 0);
+        assert_true(rig_checkpoint(&rig));
+        struct bb_zone zone = bb_layout_zone(&rig.recovered.super.layout, 0);
+        uint8_t rot = 0xaa;
+        bb_sim_poke(rig.sim, (slot == 0 ? zone.slot_a_offset : zone.slot_b_offset) + 1000, &rot, 1);
+        for (uint32_t id = 30; id < 60; id++)
+            assert_int_equal(rig_do(&rig, RIG_PUT, id), 0);
+        assert_int_equal(rig_do(&rig, RIG_DELETE, 3), 0);
+        assert_false(rig_checkpoint(&rig));
+        assert_int_equal(rig.fatal, BB_ERR_DAMAGED);
+        rig_drop(&rig);
+        bb_sim_kill(rig.sim);
+        assert_int_equal(rig_start(&rig), 0);
+        assert_int_equal(rig_check(&rig), 0);
+        assert_int_equal(rig_do(&rig, RIG_DELETE, 5), 0);
+        assert_true(rig_checkpoint(&rig));
+        bench_close();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stored_block_is_read_back),
+        cmocka_unit_test(a_block_of_every_order_takes_exactly_its_units),
+        cmocka_unit_test(after_emptying_the_space_is_what_it_was_after_format),
+        cmocka_unit_test(one_body_from_32_requests_at_once_is_stored_once),
+        cmocka_unit_test(a_put_that_must_not_replace_is_told_so),
+        cmocka_unit_test(operations_on_one_hash_take_effect_in_order),
+        cmocka_unit_test(what_is_not_durable_does_not_exist_yet),
+        cmocka_unit_test(one_flush_is_in_flight_at_most),
+        cmocka_unit_test(more_than_a_record_holds_goes_out_in_several),
+        cmocka_unit_test(a_full_ring_waits_for_the_checkpoint_and_goes_on),
+        cmocka_unit_test(an_idle_store_writes_its_watermark_after_50_ms),
+        cmocka_unit_test(an_idle_store_makes_a_checkpoint_after_5_s_and_then_rests),
+        cmocka_unit_test(a_store_that_was_never_written_to_does_nothing),
+        cmocka_unit_test(a_clean_stop_leaves_nothing_to_recover),
+        cmocka_unit_test(stopping_answers_whoever_waits),
+        cmocka_unit_test(an_index_that_does_not_add_up_is_only_read),
+        cmocka_unit_test(an_extent_that_is_read_outlives_its_delete),
+        cmocka_unit_test(a_failed_data_write_is_quarantined_until_restart),
+        cmocka_unit_test(a_failed_journal_write_ends_the_store),
+        cmocka_unit_test(a_short_journal_write_ends_the_store),
+        cmocka_unit_test(a_failed_flush_ends_the_store_and_is_not_tried_again),
+        cmocka_unit_test(a_failed_descriptor_write_ends_the_store),
+        cmocka_unit_test(a_failed_descriptor_read_ends_the_store),
+        cmocka_unit_test(a_failed_commit_of_the_index_ends_the_store),
+        cmocka_unit_test(a_rotten_descriptor_slot_ends_the_store_and_the_restart_repairs_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
