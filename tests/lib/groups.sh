@@ -230,4 +230,5 @@ group_sanitizers()
     build_tree thread -DBB_SANITIZE=thread -DCMAKE_C_COMPILER=clang &&
         ctest_run sanitizers build/thread thread -L '^threads$'
     ctest_command=(ctest) BB_PACE=$pace
+    scripts_run sanitizers
 }
