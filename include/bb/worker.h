@@ -160,9 +160,8 @@ int bb_slow_wait(const struct bb_worker *worker, uint64_t now_ms);
 /* Ends what has run out of time; asks at most ten times per second. */
 void bb_slow_check(struct bb_worker *worker, uint64_t now_ms);
 /* Ends the connection that moves least for the time it takes, of those that wait for their client.
- * With buffer_min > 0 only of those that hold a buffer of at least so many bytes, and have done for
- * a while. False when there is none. */
-bool bb_slow_shed(struct bb_worker *worker, uint64_t now_ms, size_t buffer_min);
+ * False when there is none. */
+bool bb_slow_shed(struct bb_worker *worker, uint64_t now_ms);
 /* Ends all connections that wait for their client; stop. `idle_only`: those without a request. */
 void bb_slow_end_all(struct bb_worker *worker, bool idle_only);
 

@@ -16,7 +16,7 @@
 static void adopt(struct bb_worker *worker, int fd, const struct bb_listener *listener)
 {
     if (worker->live_count >= worker->live_max)
-        (void)bb_slow_shed(worker, bb_clock_ms(), 0);
+        (void)bb_slow_shed(worker, bb_clock_ms());
     struct bb_conn *conn = worker->free;
     if (conn == NULL || bb_board_phase(&worker->shared->board) >= BB_PHASE_STOPPING) {
         BB_COUNT(worker, refused, 1);
@@ -87,7 +87,7 @@ static void accepted(struct bb_event *event, int result, bool more)
     if (result >= 0)
         assign(worker, result, accept->listener);
     else if (result == -EMFILE || result == -ENFILE)
-        (void)bb_slow_shed(worker, bb_clock_ms(), 0);
+        (void)bb_slow_shed(worker, bb_clock_ms());
     accept->armed = more;
     if (!more)
         worker->accept_again_ms = bb_clock_ms() + (result >= 0 ? 0 : AGAIN_MS);
