@@ -31,6 +31,10 @@ bb_packages_missing()
 bb_packages_install()
 {
     local missing
+    if ! command -v dpkg-query >/dev/null; then
+        echo "packages: this is no Debian, nothing is installed; needed are those of Debian: $*"
+        return 0
+    fi
     mapfile -t missing < <(bb_packages_missing "$@")
     if [ "${#missing[@]}" -eq 0 ]; then
         echo "packages: all installed, nothing to fetch"
@@ -42,6 +46,7 @@ bb_packages_install()
         return 1
     fi
     (
+        [ -z "${BB_PACKAGES_LOG:-}" ] || exec >"$BB_PACKAGES_LOG" 2>&1
         trap 'exit 1' INT TERM HUP
         if [ -e "$BB_POLICY" ] && ! grep -qF "$BB_POLICY_MARK" "$BB_POLICY"; then
             echo "packages: $BB_POLICY exists and stays as it is"
@@ -52,7 +57,7 @@ bb_packages_install()
         fi
         export DEBIAN_FRONTEND=noninteractive
         apt-get update -qq && apt-get install -qq --yes --no-install-recommends "${missing[@]}"
-    ) >"${BB_PACKAGES_LOG:-/dev/stdout}" 2>&1 </dev/null
+    ) </dev/null || true # what counts is what is installed now
     mapfile -t missing < <(bb_packages_missing "$@")
     if [ "${#missing[@]}" -gt 0 ]; then
         [ -z "${BB_PACKAGES_LOG:-}" ] || tail -n 20 "$BB_PACKAGES_LOG" >&2
