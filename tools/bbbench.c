@@ -118,6 +118,26 @@ static bool take_blocks(struct bb_run_config *config, const char *value)
     return bb_text_to_u64(value, &config->blocks);
 }
 
+static bool take_stored(struct bb_run_config *config, const char *value)
+{
+    return bb_text_to_u64(value, &config->stored);
+}
+
+static bool take_rate(struct bb_run_config *config, const char *value)
+{
+    return bb_text_to_u64(value, &config->rate) && config->rate > 0 &&
+           config->rate <= BB_RUN_RATE_MAX;
+}
+
+static bool take_path(struct bb_run_config *config, const char *value)
+{
+    config->path = value;
+    for (size_t i = 0; value[i] != '\0'; i++)
+        if (value[i] <= ' ' || value[i] > '~' || i == BB_LOAD_PATH_MAX)
+            return false;
+    return value[0] == '/';
+}
+
 static bool take_seed(struct bb_run_config *config, const char *value)
 {
     return bb_text_to_u64(value, &config->seed);
@@ -154,8 +174,13 @@ static const struct argument arguments[] = {
     {"ops", "LIST", take_ops, "phases, in this order, see below (put,get)"},
     {"seconds", "S", take_seconds, "length of each phase (10; with --requests: no limit)"},
     {"requests", "N", take_requests, "end each phase after N requests"},
+    {"rate", "R", take_rate,
+     "requests per second in all, open loop: latency from the intended start"},
     {"blocks", "N", take_blocks,
      "have N blocks stored, unmeasured, before the first reading phase"},
+    {"stored", "N", take_stored,
+     "stored are the first N of an earlier run: same seed, size, threads"},
+    {"path", "PATH", take_path, "what the phases plain and upload ask for"},
     {"batch", "N", take_batch, "hashes per request of the phase missing, at most 10000 (100)"},
     {"verify", NULL, take_verify, "hash every body of put and get, not one in 16"},
     {"seed", "X", take_seed, "seed of bodies and choices (random; printed at the end)"},
@@ -167,7 +192,11 @@ static const char after_arguments[] =
     "\nPhases: put, get, delete, head; missing (POST /blocks/missing, half of the hashes stored);\n"
     "dup (PUT of stored bodies); absent (GET of hashes that nobody stored); mix (70 % get, 25 % "
     "put,\n"
-    "5 % delete). All but put and absent use blocks that this run stored.\n"
+    "5 % delete). All but put and absent use blocks that this run stored. To measure other "
+    "servers\n"
+    "with the same client: plain (GET of --path, always the same bytes or 204) and upload (PUT of "
+    "new\n"
+    "bodies to --path and 16 digits).\n"
     "\nBodies are random and unique. Every get compares length and first 16 bytes; where it does "
     "not\n"
     "hash, the rest of a body above 32 KiB is dropped in the kernel, unseen. Latency runs from "
@@ -239,11 +268,16 @@ int main(int argc, char **argv)
         return refuse("--threads exceeds --connections");
     if (config.seconds == 0 && config.requests == 0)
         config.seconds = 10;
-    bool stored = config.blocks > 0;
+    if (config.stored > 0 &&
+        (config.size_min != config.size_max || config.size_min < BB_BODY_UNIQUE_SIZE))
+        return refuse("--stored needs one --size, of at least 8 bytes");
+    bool stored = config.blocks > 0 || config.stored > 0;
     for (uint32_t i = 0; i < config.op_count; i++) {
         enum bb_op op = config.ops[i];
         if (bb_op_needs_blocks(op) && op != BB_OP_MIX && !stored)
             return refuse("--ops reads blocks before any are stored: put first, or --blocks");
+        if ((op == BB_OP_PLAIN || op == BB_OP_UPLOAD) && config.path == NULL)
+            return refuse("--ops plain and upload need --path");
         stored = stored || op == BB_OP_PUT || op == BB_OP_MIX;
     }
     return bb_run(&config);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -106,6 +107,22 @@ static void send_request(struct bb_load *load, struct bb_conn *conn)
     }
 }
 
+/* Intended start of the next request; in a closed loop that is now. */
+static uint64_t due_ns(const struct bb_load *load, uint64_t now_ns)
+{
+    uint64_t interval_ns = load->phase.interval_ns;
+    return interval_ns > 0 ? load->started_ns + load->issued * interval_ns : now_ns;
+}
+
+static void park(struct bb_load *load, struct bb_conn *conn)
+{
+    if (conn->parked)
+        return; /* since before it was reconnected */
+    BB_ASSERT(load->parked_count < load->conn_count);
+    conn->parked = true;
+    load->parked[(load->parked_at + load->parked_count++) % load->conn_count] = conn;
+}
+
 static void next_request(struct bb_load *load, struct bb_conn *conn, uint64_t now_ns)
 {
     conn->state = BB_CONN_IDLE;
@@ -113,6 +130,11 @@ static void next_request(struct bb_load *load, struct bb_conn *conn, uint64_t no
         load->stopping = true;
     if (load->stopping)
         return;
+    uint64_t since_ns = due_ns(load, now_ns);
+    if (since_ns > now_ns) {
+        park(load, conn);
+        return;
+    }
     if (!bb_request_build(load, conn)) {
         load->stopping = true;
         return;
@@ -120,9 +142,22 @@ static void next_request(struct bb_load *load, struct bb_conn *conn, uint64_t no
     load->issued++;
     load->in_flight++;
     conn->state = BB_CONN_BUSY;
-    conn->since_ns = now_ns;
+    conn->since_ns = since_ns;
     conn->got = 0;
     send_request(load, conn);
+}
+
+/* Open loop: sends what is due on the connections that wait for it. */
+static void send_due(struct bb_load *load, uint64_t now_ns)
+{
+    while (load->parked_count > 0 && !load->stopping && due_ns(load, now_ns) <= now_ns) {
+        struct bb_conn *conn = load->parked[load->parked_at];
+        load->parked_at = (load->parked_at + 1) % load->conn_count;
+        load->parked_count--;
+        conn->parked = false;
+        if (conn->state == BB_CONN_IDLE)
+            next_request(load, conn, now_ns);
+    }
 }
 
 static void complete(struct bb_load *load, struct bb_conn *conn, bool closing)
@@ -246,27 +281,48 @@ static void turn(struct bb_load *load, uint64_t until_ns)
     struct epoll_event events[EVENTS_MAX];
     uint64_t now_ns = bb_load_clock_ns();
     uint64_t left_ns = until_ns > now_ns ? until_ns - now_ns : 0;
-    int timeout_ms = (int)((left_ns < TICK_NS ? left_ns : TICK_NS) / MS) + 1;
-    int count = epoll_wait(load->epoll_fd, events, EVENTS_MAX, timeout_ms);
+    struct timespec timeout = {.tv_nsec = (long)(left_ns < TICK_NS ? left_ns : TICK_NS)};
+    int count = epoll_pwait2(load->epoll_fd, events, EVENTS_MAX, &timeout, NULL);
     for (int i = 0; i < count; i++)
         handle_event(load, events[i].data.ptr, events[i].events);
+}
+
+static void start_phase(struct bb_load *load, const struct bb_phase *phase, uint64_t now_ns)
+{
+    BB_ASSERT(load->in_flight == 0);
+    load->phase = *phase;
+    load->issued = 0;
+    load->started_ns = now_ns;
+    load->stopping = false;
+    load->parked_count = 0;
+    bb_tally_reset(&load->tally, now_ns);
+    if (phase->interval_ns > 0)
+        prctl(PR_SET_TIMERSLACK, 1ul); /* ns; without effect where it is refused */
+    for (uint32_t i = 0; i < load->conn_count; i++)
+        load->conns[i].parked = false;
+    for (uint32_t i = 0; i < load->conn_count; i++)
+        if (load->conns[i].state == BB_CONN_IDLE)
+            next_request(load, &load->conns[i], now_ns);
+}
+
+/* Until when there is nothing to do but to wait for events. */
+static uint64_t wait_until_ns(const struct bb_load *load)
+{
+    if (load->stopping)
+        return UINT64_MAX;
+    uint64_t due = load->parked_count > 0 ? due_ns(load, UINT64_MAX) : UINT64_MAX;
+    return due < load->phase.deadline_ns ? due : load->phase.deadline_ns;
 }
 
 void bb_load_run(struct bb_load *load, const struct bb_phase *phase)
 {
     uint64_t now_ns = bb_load_clock_ns();
     uint64_t tick_ns = now_ns;
-    BB_ASSERT(load->in_flight == 0);
-    load->phase = *phase;
-    load->issued = 0;
-    load->stopping = false;
-    bb_tally_reset(&load->tally, now_ns);
-    for (uint32_t i = 0; i < load->conn_count; i++)
-        if (load->conns[i].state == BB_CONN_IDLE)
-            next_request(load, &load->conns[i], now_ns);
+    start_phase(load, phase, now_ns);
     while (!load->stopping || load->in_flight > 0) {
-        turn(load, load->stopping ? UINT64_MAX : phase->deadline_ns);
+        turn(load, wait_until_ns(load));
         now_ns = bb_load_clock_ns();
+        send_due(load, now_ns);
         if (now_ns >= phase->deadline_ns || now_ns - load->tally.ended_ns >= SILENCE_NS)
             load->stopping = true;
         if (now_ns - tick_ns >= TICK_NS) {
@@ -279,7 +335,7 @@ void bb_load_run(struct bb_load *load, const struct bb_phase *phase)
 size_t bb_load_memory(const struct bb_load_config *config, uint32_t conn_count)
 {
     size_t lists = 2 * (size_t)config->batch * (BB_HASH_HEX_SIZE + 1);
-    size_t per_conn = sizeof(struct bb_conn) + sizeof(uint64_t) + lists;
+    size_t per_conn = sizeof(struct bb_conn) + sizeof(struct bb_conn *) + sizeof(uint64_t) + lists;
     return BB_LOAD_RECV_SIZE + (size_t)conn_count * per_conn + 4 * 4096;
 }
 
@@ -324,13 +380,33 @@ int bb_load_open(struct bb_load *load, const struct bb_load_config *config, uint
     load->recv_buf = bb_arena_alloc(arena, BB_LOAD_RECV_SIZE, 4096);
     load->conns = bb_arena_alloc(arena, conn_count * sizeof(*load->conns), 64);
     load->reading = bb_arena_alloc(arena, conn_count * sizeof(*load->reading), 64);
-    if (load->recv_buf == NULL || load->conns == NULL || load->reading == NULL)
+    load->parked = bb_arena_alloc(arena, conn_count * sizeof(struct bb_conn *), 64);
+    if (load->recv_buf == NULL || load->conns == NULL || load->reading == NULL ||
+        load->parked == NULL)
         return -ENOMEM;
     load->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (load->epoll_fd < 0)
         return -errno;
     int error = bb_acked_open(&load->acked);
     return error != 0 ? error : open_conns(load, arena);
+}
+
+int bb_load_adopt(struct bb_load *load, uint64_t count)
+{
+    struct bb_hasher *hasher = &load->conns[0].hasher;
+    struct bb_acked_block block = {.size = load->config->size_min};
+    BB_ASSERT(count == 0 || load->config->size_min == load->config->size_max);
+    BB_ASSERT(load->acked.count == 0);
+    for (uint64_t i = 0; i < count; i++) {
+        struct bb_body_parts parts;
+        block.counter = load->counter++;
+        bb_body_parts(&load->config->body, block.counter, block.size, &parts);
+        bb_body_hash(&parts, hasher, &block.hash);
+        int error = bb_acked_add(&load->acked, &block);
+        if (error != 0)
+            return error;
+    }
+    return 0;
 }
 
 void bb_load_close(struct bb_load *load)

@@ -82,7 +82,10 @@ void bb_report_text(const struct bb_result *result)
            share_of((double)bb_tally_bytes(tally) / (double)BB_MIB, seconds), seconds,
            result->connections);
     print_sizes(result->config);
-    printf(", %" PRIu32 " client thread%s\n", result->threads, result->threads == 1 ? "" : "s");
+    printf(", %" PRIu32 " client thread%s", result->threads, result->threads == 1 ? "" : "s");
+    if (result->rate > 0)
+        printf(", %" PRIu64 " per s intended", result->rate);
+    printf("\n");
     print_latency("", all_latencies(tally));
     if (result->op == BB_OP_MIX)
         for (int i = 0; i < BB_OP_COUNT; i++)
@@ -161,10 +164,10 @@ void bb_report_json(const struct bb_result *result)
     const struct bb_tally *tally = &result->tally;
     uint64_t operations = bb_tally_operations(tally);
     double seconds = seconds_of(tally);
-    printf("{\"phase\":\"%s\",\"connections\":%" PRIu32 ",\"threads\":%" PRIu32
+    printf("{\"phase\":\"%s\",\"connections\":%" PRIu32 ",\"threads\":%" PRIu32 ",\"rate\":%" PRIu64
            ",\"size_min\":%" PRIu32 ",\"size_max\":%" PRIu32 ",\"seconds\":%.6f",
-           bb_op_name(result->op), result->connections, result->threads, result->config->size_min,
-           result->config->size_max, seconds);
+           bb_op_name(result->op), result->connections, result->threads, result->rate,
+           result->config->size_min, result->config->size_max, seconds);
     printf(",\"operations\":%" PRIu64 ",\"operations_per_s\":%.1f,\"bytes\":%" PRIu64
            ",\"mib_per_s\":%.3f,\"latency_us\":",
            operations, share_of((double)operations, seconds), bb_tally_bytes(tally),

@@ -11,6 +11,7 @@ struct bb_result {
     enum bb_op op;
     uint32_t connections;
     uint32_t threads;
+    uint64_t rate; /* intended requests per second; 0: closed loop */
     const struct bb_load_config *config;
     struct bb_cost client; /* spent during the phase */
     bool has_server;       /* the next two were read */

@@ -108,6 +108,37 @@ static void build_put(struct bb_load *load, struct bb_conn *conn)
     set_request(conn, at, parts.slice, parts.slice_size);
 }
 
+static bool has_body_to_check(enum bb_op op)
+{
+    return op == BB_OP_GET || op == BB_OP_PLAIN;
+}
+
+static void build_plain(struct bb_load *load, struct bb_conn *conn)
+{
+    size_t at = append(conn, 0, "GET ", 4);
+    at = append(conn, at, load->config->path, strlen(load->config->path));
+    at = append(conn, at, load->suffix, (size_t)load->suffix_len);
+    at = append(conn, at, "\r\n", 2);
+    set_request(conn, at, NULL, 0);
+}
+
+/* As build_put, to "<path><16 hex digits>": seed and counter, so that no name comes twice. */
+static void build_upload(struct bb_load *load, struct bb_conn *conn)
+{
+    const struct bb_body *body = &load->config->body;
+    struct bb_body_parts parts;
+    char name[17];
+    (void)snprintf(name, sizeof(name), "%016" PRIx64, conn->block.counter ^ body->seed << 24);
+    bb_body_parts(body, conn->block.counter, conn->block.size, &parts);
+    size_t at = append(conn, 0, "PUT ", 4);
+    at = append(conn, at, load->config->path, strlen(load->config->path));
+    at = append(conn, at, name, sizeof(name) - 1);
+    at = append(conn, at, load->suffix, (size_t)load->suffix_len);
+    at = append_length(conn, at, conn->block.size);
+    at = append(conn, at, (const char *)parts.stamp, parts.stamp_size);
+    set_request(conn, at, parts.slice, parts.slice_size);
+}
+
 static void new_block(struct bb_load *load, struct bb_conn *conn)
 {
     uint32_t span = load->config->size_max - load->config->size_min;
@@ -160,6 +191,11 @@ bool bb_request_build(struct bb_load *load, struct bb_conn *conn)
     } else if (conn->op == BB_OP_ABSENT) {
         random_hash(load, &conn->block.hash);
         build_named(load, conn, "GET /block/", 11);
+    } else if (conn->op == BB_OP_PLAIN) {
+        build_plain(load, conn);
+    } else if (conn->op == BB_OP_UPLOAD) {
+        new_block(load, conn);
+        build_upload(load, conn);
     } else if (!pick_block(load, conn)) {
         if (load->phase.op != BB_OP_MIX)
             return false;
@@ -176,12 +212,12 @@ bool bb_request_build(struct bb_load *load, struct bb_conn *conn)
         BB_ASSERT(conn->op == BB_OP_DUP);
         build_put(load, conn);
     }
-    conn->checked = (conn->op == BB_OP_GET || conn->op == BB_OP_PUT) &&
+    conn->checked = (has_body_to_check(conn->op) || conn->op == BB_OP_PUT) &&
                     (load->config->verify || load->issued % CHECK_EVERY == 0);
     conn->mismatch = false;
     conn->text_len = 0;
     conn->body_seen = 0;
-    if (conn->checked && conn->op == BB_OP_GET)
+    if (conn->checked && has_body_to_check(conn->op))
         bb_hasher_begin(&conn->hasher);
     bb_reply_begin(&conn->reply, conn->op == BB_OP_HEAD);
     return true;
@@ -192,7 +228,7 @@ void bb_request_take(struct bb_conn *conn, const char *data, size_t len)
     if (conn->op == BB_OP_MISSING && conn->reply.status == 200 && !conn->mismatch)
         conn->mismatch = len > conn->expect_len - conn->body_seen ||
                          memcmp(data, conn->expect + conn->body_seen, len) != 0;
-    if (conn->checked && conn->op == BB_OP_GET && conn->reply.status == 200)
+    if (conn->checked && has_body_to_check(conn->op) && conn->reply.status == 200)
         bb_hasher_update(&conn->hasher, data, len);
     if (conn->text_len < sizeof(conn->text)) {
         uint32_t room = (uint32_t)sizeof(conn->text) - conn->text_len;
@@ -205,7 +241,7 @@ void bb_request_take(struct bb_conn *conn, const char *data, size_t len)
 
 bool bb_request_may_skip(const struct bb_conn *conn)
 {
-    return conn->op == BB_OP_GET && !conn->checked && conn->reply.status == 200 &&
+    return has_body_to_check(conn->op) && !conn->checked && conn->reply.status == 200 &&
            conn->text_len >= BB_BODY_STAMP_SIZE;
 }
 
@@ -214,14 +250,14 @@ static void report_fault(struct bb_load *load, const struct bb_conn *conn, enum 
     if (load->reported++ >= REPORTED_MAX)
         return;
     const char *kind = bb_fault_is_violation(fault) ? "violation" : "error";
-    char hex[BB_HASH_HEX_SIZE + 1] = "new block";
-    if (conn->op != BB_OP_PUT) {
+    char hex[BB_HASH_HEX_SIZE + 1] = "-";
+    if (conn->op != BB_OP_PUT && conn->op != BB_OP_PLAIN && conn->op != BB_OP_UPLOAD) {
         bb_hash_to_hex(&conn->block.hash, hex);
         hex[BB_HASH_HEX_SIZE] = '\0';
     }
     char text[BB_LOAD_TEXT_MAX + 1];
     uint32_t len = 0;
-    bool block = conn->op == BB_OP_GET && conn->reply.status == 200; /* no text */
+    bool block = has_body_to_check(conn->op) && conn->reply.status == 200; /* no text */
     while (!block && len < conn->text_len && conn->text[len] >= ' ' && conn->text[len] <= '~') {
         text[len] = conn->text[len];
         len++;
@@ -236,7 +272,7 @@ static enum bb_fault unexpected_status(struct bb_load *load, const struct bb_con
 {
     unsigned status = conn->reply.status;
     load->tally.statuses[status < BB_TALLY_STATUS_MAX ? status : 0]++;
-    bool promised = conn->op != BB_OP_PUT && conn->op != BB_OP_ABSENT && conn->op != BB_OP_MISSING;
+    bool promised = bb_op_needs_blocks(conn->op) && conn->op != BB_OP_MISSING;
     if ((status == 404 && promised) || (status == 201 && conn->op == BB_OP_DUP))
         return BB_FAULT_NOT_FOUND;
     return status == 200 && conn->op == BB_OP_ABSENT ? BB_FAULT_FOUND_ABSENT : BB_FAULT_STATUS;
@@ -246,11 +282,14 @@ static enum bb_fault unexpected_status(struct bb_load *load, const struct bb_con
 static enum bb_fault judge_status(struct bb_load *load, const struct bb_conn *conn)
 {
     static const uint16_t expected[BB_OP_COUNT] = {
-        [BB_OP_PUT] = 201,     [BB_OP_GET] = 200, [BB_OP_DELETE] = 204, [BB_OP_HEAD] = 200,
-        [BB_OP_MISSING] = 200, [BB_OP_DUP] = 200, [BB_OP_ABSENT] = 404,
+        [BB_OP_PUT] = 201,    [BB_OP_GET] = 200,     [BB_OP_DELETE] = 204,
+        [BB_OP_HEAD] = 200,   [BB_OP_MISSING] = 200, [BB_OP_DUP] = 200,
+        [BB_OP_ABSENT] = 404, [BB_OP_PLAIN] = 200,   [BB_OP_UPLOAD] = 201,
     };
     unsigned status = conn->reply.status;
     if (status == expected[conn->op] || (conn->op == BB_OP_PUT && status == 200))
+        return BB_FAULT_COUNT;
+    if (status == 204 && (conn->op == BB_OP_PLAIN || conn->op == BB_OP_UPLOAD))
         return BB_FAULT_COUNT;
     return unexpected_status(load, conn);
 }
@@ -297,6 +336,20 @@ static enum bb_fault judge_get(struct bb_load *load, struct bb_conn *conn)
     return BB_FAULT_COUNT;
 }
 
+/* The bytes must be those of the first reply that was hashed. */
+static enum bb_fault judge_plain(struct bb_load *load, struct bb_conn *conn)
+{
+    struct bb_hash hash;
+    if (!conn->checked || conn->reply.status != 200)
+        return BB_FAULT_COUNT;
+    bb_hasher_end(&conn->hasher, &hash);
+    load->tally.hashed++;
+    if (!load->plain_known)
+        load->plain_hash = hash;
+    load->plain_known = true;
+    return bb_hash_equal(&hash, &load->plain_hash) ? BB_FAULT_COUNT : BB_FAULT_WRONG_HASH;
+}
+
 static enum bb_fault judge_body(struct bb_load *load, struct bb_conn *conn)
 {
     switch (conn->op) {
@@ -305,6 +358,8 @@ static enum bb_fault judge_body(struct bb_load *load, struct bb_conn *conn)
         return judge_put(load, conn);
     case BB_OP_GET:
         return judge_get(load, conn);
+    case BB_OP_PLAIN:
+        return judge_plain(load, conn);
     case BB_OP_HEAD:
         return conn->reply.content_length == conn->block.size ? BB_FAULT_COUNT
                                                               : BB_FAULT_WRONG_LENGTH;
@@ -332,7 +387,10 @@ void bb_request_judge(struct bb_load *load, struct bb_conn *conn, uint64_t now_n
         return;
     }
     bb_histogram_record(&tally->latency[conn->op], now_ns - conn->since_ns);
-    if (conn->op == BB_OP_PUT || conn->op == BB_OP_GET || conn->op == BB_OP_DUP)
+    if (conn->op == BB_OP_PLAIN)
+        tally->bytes[conn->op] += conn->reply.content_length;
+    else if (conn->op == BB_OP_PUT || conn->op == BB_OP_GET || conn->op == BB_OP_DUP ||
+             conn->op == BB_OP_UPLOAD)
         tally->bytes[conn->op] += conn->block.size;
 }
 

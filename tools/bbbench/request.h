@@ -5,6 +5,10 @@
  * Every operation has one expected status: put 201 (or 200: an
  * earlier run with the same seed stored it), get, head,
  * dup and missing 200, delete 204, absent 404. All else is a fault (tally.h).
+ *
+ * plain and upload are for other servers, to be measured with the same client: a GET of one path
+ * (200, or 204), which must always have the same bytes, and a PUT of a new body to the path with a
+ * number behind it (201 or 204).
  */
 #ifndef BB_BENCH_REQUEST_H
 #define BB_BENCH_REQUEST_H

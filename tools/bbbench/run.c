@@ -52,7 +52,8 @@ static uint64_t acked_count(const struct run *run)
 }
 
 /* Runs one phase on all threads and gathers the result. */
-static void run_threads(struct run *run, enum bb_op op, uint64_t seconds, uint64_t requests)
+static void run_threads(struct run *run, enum bb_op op, uint64_t seconds, uint64_t requests,
+                        uint64_t rate)
 {
     const struct bb_run_config *config = run->config;
     struct bb_result *result = &run->result;
@@ -63,6 +64,7 @@ static void run_threads(struct run *run, enum bb_op op, uint64_t seconds, uint64
         worker->phase.deadline_ns = seconds > 0 ? now_ns + seconds * NS_PER_S : UINT64_MAX;
         worker->phase.request_max =
             requests > 0 ? part_of(requests, i, config->threads) : UINT64_MAX;
+        worker->phase.interval_ns = rate > 0 ? NS_PER_S * config->threads / rate : 0;
         int error = pthread_create(&worker->thread, NULL, work, worker);
         BB_ASSERT(error == 0);
     }
@@ -94,7 +96,7 @@ static void run_phase(struct run *run, enum bb_op op)
     struct bb_cost server_now;
     result->has_server = config->pid != 0 && bb_cost_of_process(config->pid, &server_then);
     bb_cost_of_self(&client_then);
-    run_threads(run, op, config->seconds, config->requests);
+    run_threads(run, op, config->seconds, config->requests, config->rate);
     bb_cost_of_self(&client_now);
     result->client = cost_since(&client_then, &client_now);
     result->has_server = result->has_server && bb_cost_of_process(config->pid, &server_now) &&
@@ -120,7 +122,7 @@ static void prefill(struct run *run)
     uint64_t have = acked_count(run);
     if (have >= run->config->blocks)
         return;
-    run_threads(run, BB_OP_PUT, 0, run->config->blocks - have);
+    run_threads(run, BB_OP_PUT, 0, run->config->blocks - have, 0);
     have = acked_count(run);
     if (have < run->config->blocks) {
         fprintf(stderr, "bbbench: --blocks: only %" PRIu64 " of %" PRIu64 " are stored\n", have,
@@ -147,6 +149,9 @@ static int open_run(struct run *run)
         uint32_t connections = (uint32_t)part_of(config->connections, i, config->threads);
         error = bb_load_open(&run->workers[i].load, &run->load_config, i, connections, &run->arena);
         run->opened++;
+        if (error == 0)
+            error =
+                bb_load_adopt(&run->workers[i].load, part_of(config->stored, i, config->threads));
     }
     bb_arena_seal(&run->arena);
     return error;
@@ -161,9 +166,11 @@ int bb_run(const struct bb_run_config *config)
     run.load_config.size_max = config->size_max;
     run.load_config.batch = config->batch;
     run.load_config.verify = config->verify;
+    run.load_config.path = config->path;
     run.result.config = &run.load_config;
     run.result.connections = config->connections;
     run.result.threads = config->threads;
+    run.result.rate = config->rate;
     int error = open_run(&run);
     if (error != 0) {
         const char *cure = error == -ECONNREFUSED ? ", start the server or correct --url" : "";

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #define BB_RUN_PHASES_MAX 32
+#define BB_RUN_RATE_MAX 10000000
 
 struct bb_run_config {
     struct bb_target target;
@@ -21,7 +22,10 @@ struct bb_run_config {
     enum bb_op ops[BB_RUN_PHASES_MAX];
     uint64_t seconds;  /* per phase; 0: no limit */
     uint64_t requests; /* per phase; 0: no limit */
+    uint64_t rate;     /* requests per second of all threads, open loop; 0: closed loop */
     uint64_t blocks;   /* stored before the first phase that reads */
+    uint64_t stored;   /* blocks that an earlier run with this seed has stored */
+    const char *path;  /* of plain and upload */
     uint64_t seed;
     pid_t pid; /* of the server; 0: not given */
     bool verify;

@@ -16,7 +16,7 @@
 #define BB_OPS(x)                                                                                  \
     x(PUT, "put", false) x(GET, "get", true) x(DELETE, "delete", true) x(HEAD, "head", true)       \
         x(MISSING, "missing", true) x(DUP, "dup", true) x(ABSENT, "absent", false)                 \
-            x(MIX, "mix", true)
+            x(MIX, "mix", true) x(PLAIN, "plain", false) x(UPLOAD, "upload", false)
 
 enum bb_op {
 #define BB_OP_ENUM(name, text, needs_blocks) BB_OP_##name,

@@ -348,6 +348,63 @@ static void repeated_short_body_is_remembered_once(void **state)
     assert_int_equal(load.acked.count, 1);
 }
 
+static void plain_reply_must_always_have_the_same_bytes(void **state)
+{
+    (void)state;
+    static const char head[] = "GET /x HTTP/1.1\r\nHost: h\r\n\r\n";
+    config.path = "/x";
+    build(&conns[0], BB_OP_PLAIN);
+    assert_int_equal(conns[0].iov_count, 1);
+    assert_int_equal(conns[0].iov[0].iov_len, strlen(head));
+    assert_memory_equal(conns[0].iov[0].iov_base, head, strlen(head));
+    assert_int_equal(answer(&conns[0], 200, "same", 4, 4), BB_FAULT_COUNT);
+    build(&conns[1], BB_OP_PLAIN);
+    assert_int_equal(answer(&conns[1], 200, "same", 4, 4), BB_FAULT_COUNT);
+    build(&conns[0], BB_OP_PLAIN);
+    assert_int_equal(answer(&conns[0], 200, "sane", 4, 4), BB_FAULT_WRONG_HASH);
+    build(&conns[0], BB_OP_PLAIN);
+    assert_int_equal(answer(&conns[0], 204, NULL, 0, 0), BB_FAULT_COUNT);
+    build(&conns[0], BB_OP_PLAIN);
+    assert_int_equal(answer(&conns[0], 404, "no\n", 3, 3), BB_FAULT_STATUS);
+    assert_int_equal(bb_tally_bytes(&load.tally), 8);
+}
+
+static void upload_puts_a_new_body_to_a_new_path(void **state)
+{
+    (void)state;
+    char first[64];
+    config.path = "/put/";
+    build(&conns[0], BB_OP_UPLOAD);
+    memcpy(first, conns[0].iov[0].iov_base, sizeof(first));
+    assert_memory_equal(first, "PUT /put/", 9);
+    assert_memory_equal(first + 25, " HTTP/1.1\r\n", 11);
+    assert_int_equal(answer(&conns[0], 201, NULL, 0, 0), BB_FAULT_COUNT);
+    build(&conns[0], BB_OP_UPLOAD);
+    assert_memory_not_equal(first, conns[0].iov[0].iov_base, 25);
+    assert_int_equal(answer(&conns[0], 204, NULL, 0, 0), BB_FAULT_COUNT);
+    build(&conns[0], BB_OP_UPLOAD);
+    assert_int_equal(answer(&conns[0], 507, "x\n", 2, 2), BB_FAULT_STATUS);
+    assert_int_equal(load.acked.count, 0);
+}
+
+/* What an earlier run began with is regenerated, and new bodies are others. */
+static void adopted_blocks_are_those_that_a_run_with_the_same_seed_stores(void **state)
+{
+    (void)state;
+    enum { COUNT = 5 };
+    struct bb_acked_block stored[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        put(&conns[0]);
+    memcpy(stored, load.acked.blocks, sizeof(stored));
+    load.acked.count = 0;
+    load.counter = 0;
+    assert_int_equal(bb_load_adopt(&load, COUNT), 0);
+    assert_int_equal(load.acked.count, COUNT);
+    assert_memory_equal(load.acked.blocks, stored, sizeof(stored));
+    put(&conns[0]);
+    assert_int_equal(load.acked.blocks[COUNT].counter, COUNT);
+}
+
 #define VERDICT(test) cmocka_unit_test_setup_teardown(test, prepare, clean)
 
 int main(void)
@@ -368,6 +425,9 @@ int main(void)
         VERDICT(deleted_block_is_forgotten_when_the_request_goes_out),
         VERDICT(mix_never_deletes_a_block_that_is_being_read),
         VERDICT(repeated_short_body_is_remembered_once),
+        VERDICT(plain_reply_must_always_have_the_same_bytes),
+        VERDICT(upload_puts_a_new_body_to_a_new_path),
+        VERDICT(adopted_blocks_are_those_that_a_run_with_the_same_seed_stores),
     };
     bb_body_init(&config.body, 7, base);
     return cmocka_run_group_tests(tests, NULL, NULL);
