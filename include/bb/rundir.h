@@ -12,7 +12,7 @@ struct bb_rundir {
 };
 
 BB_MUST_USE int bb_rundir_make(struct bb_rundir *rundir);
-/* Removes the directory, which must be empty again; nothing to do without one. */
+/* Removes the directory with the files in it (of a process that died); nothing to do without one. */
 void bb_rundir_remove(struct bb_rundir *rundir);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "bb/rundir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,13 @@ int bb_rundir_make(struct bb_rundir *rundir)
 
 void bb_rundir_remove(struct bb_rundir *rundir)
 {
-    if (rundir->path[0] != '\0')
-        (void)rmdir(rundir->path);
+    if (rundir->path[0] == '\0')
+        return;
+    DIR *directory = opendir(rundir->path);
+    for (struct dirent *entry; directory != NULL && (entry = readdir(directory)) != NULL;)
+        (void)unlinkat(dirfd(directory), entry->d_name, 0); /* refuses the directories . and .. */
+    if (directory != NULL)
+        closedir(directory);
+    (void)rmdir(rundir->path);
     rundir->path[0] = '\0';
 }

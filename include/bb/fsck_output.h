@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What bbfsck prints: findings as lines or as one JSON object, progress on a terminal. One thread.
+ */
+#ifndef BB_FSCK_OUTPUT_H
+#define BB_FSCK_OUTPUT_H
+
+#include "bb/check.h"
+
+#include <stdio.h>
+
+/* Exit codes of fsck(8). */
+enum bb_fsck_exit {
+    BB_FSCK_CLEAN = 0,
+    BB_FSCK_CORRECTED = 1,
+    BB_FSCK_ERRORS = 4,
+    BB_FSCK_FAILED = 8,
+    BB_FSCK_USAGE = 16,
+};
+
+#define BB_FSCK_FINDINGS_MAX 1000u /* printed; all are counted */
+
+struct bb_fsck_output {
+    FILE *out;
+    bool json;
+    bool terminal;  /* progress goes to stderr */
+    void *findings; /* json array */
+    uint64_t printed, left_off;
+    uint64_t progress_ms;
+};
+
+void bb_fsck_output_init(struct bb_fsck_output *output, FILE *out, bool json);
+/* For struct bb_recover_config and bb_check; context is the output. */
+void bb_fsck_output_progress(void *context, const char *step, uint64_t done, uint64_t total);
+void bb_fsck_output_finding(void *context, const struct bb_finding *finding);
+
+/* The last words, which also release what was collected; they return the exit code. */
+int bb_fsck_output_checked(struct bb_fsck_output *output, const struct bb_check_report *report);
+int bb_fsck_output_rebuilt(struct bb_fsck_output *output, const struct bb_recovered *recovered);
+
+int bb_fsck_output_failed(struct bb_fsck_output *output, int error, const char *text);
+
+#endif

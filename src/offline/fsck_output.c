@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Lines and JSON of bbfsck. Owner: the calling thread. The JSON object is printed at the end, whole
+ * or not at all.
+ */
+#include "bb/fsck_output.h"
+
+#include "bb/clock.h"
+#include "bb/err.h"
+#include "bb/text.h"
+
+#include <jansson.h>
+#include <unistd.h>
+
+#define PROGRESS_EVERY_MS 200u
+
+void bb_fsck_output_init(struct bb_fsck_output *output, FILE *out, bool json)
+{
+    *output =
+        (struct bb_fsck_output){.out = out, .json = json, .terminal = isatty(STDERR_FILENO) == 1};
+    if (json)
+        output->findings = json_array();
+}
+
+static void clear_progress(struct bb_fsck_output *output)
+{
+    if (output->terminal && output->progress_ms != 0)
+        fprintf(stderr, "\r\033[K");
+    output->progress_ms = 0;
+}
+
+void bb_fsck_output_progress(void *context, const char *step, uint64_t done, uint64_t total)
+{
+    struct bb_fsck_output *output = context;
+    uint64_t now_ms = bb_clock_ms();
+    if (!output->terminal || now_ms < output->progress_ms + PROGRESS_EVERY_MS)
+        return;
+    output->progress_ms = now_ms;
+    if (total > 0)
+        fprintf(stderr, "\r\033[K%s: %llu of %llu", step, (unsigned long long)done,
+                (unsigned long long)total);
+    else
+        fprintf(stderr, "\r\033[K%s", step);
+}
+
+void bb_fsck_output_finding(void *context, const struct bb_finding *finding)
+{
+    struct bb_fsck_output *output = context;
+    if (output->printed == BB_FSCK_FINDINGS_MAX) {
+        output->left_off++;
+        return;
+    }
+    output->printed++;
+    if (output->json) {
+        json_array_append_new(output->findings,
+                              json_pack("{s:s, s:b, s:s}", "kind", finding->name, "error",
+                                        (int)finding->is_error, "text", finding->text));
+        return;
+    }
+    clear_progress(output);
+    fprintf(output->out, "%s: %s\n", finding->is_error ? "error" : "note", finding->text);
+}
+
+static void print_json(struct bb_fsck_output *output, json_t *object)
+{
+    json_object_set_new(object, "findings", output->findings);
+    json_object_set_new(object, "findings_left_off", json_integer((json_int_t)output->left_off));
+    output->findings = NULL;
+    json_dumpf(object, output->out, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+    fputc('\n', output->out);
+    json_decref(object);
+}
+
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *journal_json(const struct bb_recover_report *report)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "records", number(report->records));
+    json_object_set_new(object, "items", number(report->items));
+    json_object_set_new(object, "rehashed", number(report->rehashed));
+    json_object_set_new(object, "dropped", number(report->dropped));
+    json_object_set_new(object, "last_sequence", number(report->last_sequence));
+    json_object_set_new(object, "epoch", number(report->epoch));
+    json_object_set_new(object, "clean_stop", json_boolean(report->was_clean));
+    return object;
+}
+
+static void checked_json(struct bb_fsck_output *output, const struct bb_check_report *report)
+{
+    char uuid[37];
+    json_t *object = json_object();
+    json_object_set_new(object, "store", json_string(bb_text_of_uuid(&report->super.store, uuid)));
+    json_object_set_new(object, "label", json_string(report->super.label));
+    json_object_set_new(object, "clean", json_boolean(report->errors == 0));
+    json_object_set_new(object, "errors", number(report->errors));
+    json_object_set_new(object, "notes", number(report->notes));
+    json_object_set_new(object, "blocks", number(report->blocks));
+    json_object_set_new(object, "bytes", number(report->bytes));
+    json_object_set_new(object, "marked_blocks", number(report->marked_blocks));
+    json_object_set_new(object, "used_units", number(report->used_units));
+    json_object_set_new(object, "open_units", number(report->open_units));
+    json_object_set_new(object, "journal", journal_json(&report->recover));
+    print_json(output, object);
+}
+
+int bb_fsck_output_checked(struct bb_fsck_output *output, const struct bb_check_report *report)
+{
+    char bytes[16];
+    clear_progress(output);
+    if (output->json) {
+        checked_json(output, report);
+        return report->errors == 0 ? BB_FSCK_CLEAN : BB_FSCK_ERRORS;
+    }
+    if (output->left_off > 0)
+        fprintf(output->out, "and %llu more\n", (unsigned long long)output->left_off);
+    if (report->errors > 0) {
+        fprintf(output->out, "%llu errors, nothing was changed\n",
+                (unsigned long long)report->errors);
+        return BB_FSCK_ERRORS;
+    }
+    fprintf(output->out,
+            "clean: %llu blocks (%llu marked corrupt), %s in %llu of %llu open units\n",
+            (unsigned long long)report->blocks, (unsigned long long)report->marked_blocks,
+            bb_text_of_size(report->bytes, bytes, sizeof(bytes)),
+            (unsigned long long)report->used_units, (unsigned long long)report->open_units);
+    return BB_FSCK_CLEAN;
+}
+
+static void rebuilt_json(struct bb_fsck_output *output, const struct bb_recovered *recovered)
+{
+    char uuid[37];
+    const struct bb_recover_report *report = &recovered->report;
+    json_t *object = json_object(), *ranges = json_array();
+    json_object_set_new(object, "store",
+                        json_string(bb_text_of_uuid(&recovered->super.store, uuid)));
+    json_object_set_new(object, "index",
+                        json_string(bb_text_of_uuid(&recovered->super.index, uuid)));
+    json_object_set_new(object, "rebuilt", json_true());
+    json_object_set_new(object, "blocks", number(report->blocks));
+    json_object_set_new(object, "lost_pages", number(report->pages_lost));
+    json_object_set_new(object, "lost_units", number(report->units_lost));
+    for (uint64_t i = 0; i < report->pages_lost && i < BB_RECOVER_NAMED_MAX; i++)
+        json_array_append_new(ranges, json_pack("{s:I, s:I}", "first_unit",
+                                                (json_int_t)report->lost_first[i].first, "count",
+                                                (json_int_t)report->lost_first[i].count));
+    json_object_set_new(object, "lost_ranges", ranges);
+    json_object_set_new(object, "set_proven", json_boolean(!report->set_unproven));
+    json_object_set_new(object, "journal", journal_json(report));
+    print_json(output, object);
+}
+
+int bb_fsck_output_rebuilt(struct bb_fsck_output *output, const struct bb_recovered *recovered)
+{
+    const struct bb_recover_report *report = &recovered->report;
+    clear_progress(output);
+    if (output->json) {
+        rebuilt_json(output, recovered);
+        return BB_FSCK_CORRECTED;
+    }
+    for (uint64_t i = 0; i < report->pages_lost && i < BB_RECOVER_NAMED_MAX; i++)
+        fprintf(output->out,
+                "lost: the names of the blocks that start in units %llu to %llu (bytes %llu on); "
+                "the units stay unused\n",
+                (unsigned long long)report->lost_first[i].first,
+                (unsigned long long)(report->lost_first[i].first + report->lost_first[i].count - 1),
+                (unsigned long long)(report->lost_first[i].first * BB_UNIT_SIZE));
+    if (report->pages_lost > BB_RECOVER_NAMED_MAX)
+        fprintf(output->out, "lost: %llu pages more\n",
+                (unsigned long long)(report->pages_lost - BB_RECOVER_NAMED_MAX));
+    fprintf(output->out,
+            "rebuilt: index of %llu blocks, %llu journal items rolled forward, %llu never "
+            "acknowledged dropped, count and set hash %s\n",
+            (unsigned long long)report->blocks, (unsigned long long)report->items,
+            (unsigned long long)report->dropped,
+            report->set_unproven ? "cannot be compared" : "right");
+    return BB_FSCK_CORRECTED;
+}
+
+/* A refusal is an error that is left, everything else is a failure of this run. */
+int bb_fsck_output_failed(struct bb_fsck_output *output, int error, const char *text)
+{
+    bool refused = false;
+    switch (error) {
+    case BB_ERR_FOREIGN:
+    case BB_ERR_STALE_INDEX:
+    case BB_ERR_STALE_DATA:
+    case BB_ERR_LOST_RECORD:
+    case BB_ERR_OVERLAP:
+    case BB_ERR_SET_MISMATCH:
+    case BB_ERR_DAMAGED:
+    case BB_ERR_INDEX_DAMAGED:
+        refused = true;
+        break;
+    default:
+        break;
+    }
+    clear_progress(output);
+    if (output->json)
+        print_json(output, json_pack("{s:b, s:s}", "clean", 0, "failure", text));
+    else
+        fprintf(stderr, "bbfsck: %s\n", text);
+    return refused ? BB_FSCK_ERRORS : BB_FSCK_FAILED;
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * bbfsck: offline check of a store and rebuild of its index. Arguments and wiring; check.h,
+ * rebuild_index.h and fsck_output.h do the rest. Exit codes are those of fsck(8).
+ *
+ * The check runs in a child process: LMDB does not survive every damage of its pages, and a damaged
+ * index is a finding, not a crash.
+ */
+#include "bb/err.h"
+#include "bb/fsck_output.h"
+#include "bb/pair.h"
+#include "bb/rebuild_index.h"
+#include "bb/text.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WAIT_MS 10000u
+
+struct arguments {
+    bool rebuild, json, yes, help, version;
+    struct bb_pair_options pair;
+};
+
+static int usage(FILE *out, int exit_code)
+{
+    fprintf(out, "usage: bbfsck [OPTION]... DATA INDEX\n"
+                 "Checks a Buddy Blocks store that no daemon has open. Writes nothing unless told "
+                 "to.\n\n"
+                 "  --rebuild      write a new index from the data device; INDEX may be another,\n"
+                 "                 larger device\n"
+                 "  --yes          do not ask before INDEX is overwritten\n"
+                 "  --json         one JSON object on standard output\n"
+                 "  --memory SIZE  working memory (64M)\n"
+                 "  --help         this text\n"
+                 "  --version      version of the program\n\n"
+                 "Exit code: 0 clean, 1 rebuilt, 4 errors left, 8 failed, 16 wrong usage.\n");
+    return exit_code;
+}
+
+static void on_wait(const char *sentence)
+{
+    fprintf(stderr, "bbfsck: %s\n", sentence);
+}
+
+static bool confirm(void *context, const char *question)
+{
+    char answer[16];
+    (void)context;
+    if (isatty(STDIN_FILENO) != 1)
+        return false;
+    fprintf(stderr, "%s Go on? (yes/no) ", question);
+    fflush(stderr);
+    return fgets(answer, sizeof(answer), stdin) != NULL && strcmp(answer, "yes\n") == 0;
+}
+
+/* 0, or -1 with the complaint said. */
+static int read_arguments(int argc, char **argv, struct arguments *arguments)
+{
+    static const struct option table[] = {{"rebuild", no_argument, NULL, 'r'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"yes", no_argument, NULL, 'y'},
+                                          {"memory", required_argument, NULL, 'm'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'v'},
+                                          {NULL, 0, NULL, 0}};
+    int found;
+    while ((found = getopt_long(argc, argv, "", table, NULL)) != -1) {
+        switch (found) {
+        case 'r':
+            arguments->rebuild = true;
+            break;
+        case 'j':
+            arguments->json = true;
+            break;
+        case 'y':
+            arguments->yes = true;
+            break;
+        case 'm':
+            if (bb_text_to_size(optarg, &arguments->pair.memory) &&
+                arguments->pair.memory >= BB_RECOVER_SCRATCH_MIN)
+                break;
+            fprintf(stderr, "bbfsck: --memory: %s, allow at least 4M\n", optarg);
+            return -1;
+        case 'h':
+            arguments->help = true;
+            return 0;
+        case 'v':
+            arguments->version = true;
+            return 0;
+        default:
+            return -1;
+        }
+    }
+    if (argc - optind != 2) {
+        fprintf(stderr, "bbfsck: %d devices named, name DATA and INDEX\n", argc - optind);
+        return -1;
+    }
+    arguments->pair.data_path = argv[optind];
+    arguments->pair.index_path = argv[optind + 1];
+    arguments->pair.may_read_only = !arguments->rebuild;
+    return 0;
+}
+
+static int check(struct bb_pair *pair, struct bb_fsck_output *output)
+{
+    struct bb_explain explain;
+    struct bb_check_report report;
+    int error = bb_pair_open_index(pair, true, &explain);
+    if (error == 0) {
+        pair->config.progress = bb_fsck_output_progress;
+        pair->config.context = output;
+        error = bb_check(&pair->config, bb_fsck_output_finding, &report, &explain);
+    }
+    return error == 0 ? bb_fsck_output_checked(output, &report)
+                      : bb_fsck_output_failed(output, error, explain.text);
+}
+
+/* The exit code of a child that checks. It does not close the pair: the claims are the parent's. */
+static int check_in_child(struct bb_pair *pair, struct bb_fsck_output *output)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child < 0)
+        return bb_fsck_output_failed(output, -errno, "no process for the check, try again");
+    if (child == 0) {
+        int code = check(pair, output);
+        bb_pair_close_index(pair);
+        fflush(NULL);
+        _exit(code);
+    }
+    int status;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    return bb_fsck_output_failed(output, BB_ERR_INDEX_DAMAGED,
+                                 "index device: reading it crashed: damaged or not readable, run "
+                                 "bbfsck --rebuild");
+}
+
+static int rebuild(struct bb_pair *pair, struct bb_fsck_output *output, bool yes)
+{
+    struct bb_explain explain;
+    struct bb_recovered recovered;
+    struct bb_rebuild_options options = {
+        .confirm = yes ? NULL : confirm, .progress = bb_fsck_output_progress, .context = output};
+    int error = bb_rebuild_index(pair, &options, &recovered, &explain);
+    return error == 0 ? bb_fsck_output_rebuilt(output, &recovered)
+                      : bb_fsck_output_failed(output, error, explain.text);
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {
+        .pair = {.memory = BB_PAIR_MEMORY_DEFAULT, .wait_ms = WAIT_MS, .on_wait = on_wait}};
+    struct bb_fsck_output output;
+    struct bb_explain explain;
+    struct bb_pair pair;
+    if (read_arguments(argc, argv, &arguments) != 0)
+        return usage(stderr, BB_FSCK_USAGE);
+    if (arguments.help)
+        return usage(stdout, BB_FSCK_CLEAN);
+    if (arguments.version) {
+        printf("bbfsck %s\n", BB_VERSION);
+        return BB_FSCK_CLEAN;
+    }
+    bb_fsck_output_init(&output, stdout, arguments.json);
+    int code;
+    int error = bb_pair_open(&pair, &arguments.pair, &explain);
+    if (error != 0)
+        code = bb_fsck_output_failed(&output, error, explain.text);
+    else if (arguments.rebuild)
+        code = rebuild(&pair, &output, arguments.yes);
+    else
+        code = check_in_child(&pair, &output);
+    bb_pair_close(&pair);
+    return code;
+}
