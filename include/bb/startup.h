@@ -21,7 +21,7 @@ struct bb_startup_config {
     struct bb_budget budget;
 };
 
-/* Allocates the object only. */
+/* Takes the memory only. */
 BB_MUST_USE int bb_startup_open(const struct bb_startup_config *config,
                                 struct bb_startup **ret_startup);
 /* Runs it all, logs what was found and what went wrong. 0: writes are accepted, or reads only when

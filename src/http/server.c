@@ -11,18 +11,18 @@
 #include "bb/log.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <time.h>
 
 #define CONTROL_RING_ENTRIES 256u
 #define CONTROL_IN_FLIGHT 16u
+#define ARENA_EXTRA ((size_t)1 << 20)
 #define LOOK_NS 5000000
 #define LAST_WORDS_MS 1000u
 
 struct bb_server {
     struct bb_server_config config;
     struct bb_shared shared;
-    struct bb_arena arena; /* queues */
+    struct bb_arena arena; /* this, the workers, the queues */
     pthread_t control_thread;
     sem_t started;
     int control_error;
@@ -70,26 +70,26 @@ static void *control_main(void *argument)
     return NULL;
 }
 
+/* Messages per queue: requests, answers, unpins and releases, several for each connection. */
+static uint32_t link_capacity(const struct bb_budget *budget)
+{
+    unsigned per_worker = (unsigned)bb_div_ceil(budget->connections, budget->workers);
+    return 1u << bb_log2_ceil(4u * per_worker + 1024u);
+}
+
 static int open_control(struct bb_server *server)
 {
     const struct bb_budget *budget = &server->config.budget;
-    unsigned per_worker = (unsigned)bb_div_ceil(budget->connections, budget->workers);
-    /* requests, answers, unpins, releases of pools: several messages for each connection */
-    uint32_t capacity = 1u << bb_log2_ceil(4u * per_worker + 1024u);
-    size_t size = (size_t)budget->workers * capacity * 2 * sizeof(struct bb_message) + (1u << 20);
     struct bb_control_config config = {
         .arena = &server->arena,
         .link_count = budget->workers,
-        .link_capacity = capacity,
+        .link_capacity = link_capacity(budget),
         .op_max = budget->connections + 64 * budget->workers,
         .board = &server->shared.board,
         .on_fatal = fatal,
         .context = server,
     };
-    int error = bb_arena_open(size, false, false, &server->arena);
-    if (error == 0)
-        error = bb_control_open(&config, &server->shared.control);
-    return error;
+    return bb_control_open(&config, &server->shared.control);
 }
 
 static int init_shared(struct bb_server *server)
@@ -117,10 +117,10 @@ static int init_shared(struct bb_server *server)
     if (error != 0)
         return error;
     shared->workers =
-        aligned_alloc(64, bb_align_up(shared->worker_count * sizeof(struct bb_worker), 64));
+        bb_arena_alloc(&server->arena, shared->worker_count * sizeof(struct bb_worker),
+                       _Alignof(struct bb_worker));
     if (shared->workers == NULL)
         return -ENOMEM;
-    memset(shared->workers, 0, shared->worker_count * sizeof(struct bb_worker));
     for (unsigned i = 0; i < shared->worker_count && error == 0; i++)
         error = bb_worker_init(&shared->workers[i], shared, i);
     return error;
@@ -159,15 +159,20 @@ int bb_server_start(const struct bb_server_config *config, struct bb_server **re
     BB_ASSERT(config->budget.workers > 0 && config->budget.workers <= BB_WORKER_MAX);
     BB_ASSERT(config->listener_count <= BB_LISTENER_MAX);
     *ret_reason = NULL;
-    struct bb_server *server = aligned_alloc(64, bb_align_up(sizeof(*server), 64));
-    if (server == NULL)
-        return -ENOMEM;
-    memset(server, 0, sizeof(*server));
+    const struct bb_budget *budget = &config->budget;
+    struct bb_arena arena;
+    size_t queues = (size_t)budget->workers * link_capacity(budget) * 2 * sizeof(struct bb_message);
+    size_t size = sizeof(struct bb_server) + budget->workers * sizeof(struct bb_worker) + queues;
+    int error = bb_arena_open(size + ARENA_EXTRA, false, false, &arena);
+    if (error != 0)
+        return error;
+    struct bb_server *server = bb_arena_alloc(&arena, sizeof(*server), _Alignof(struct bb_server));
+    BB_ASSERT(server != NULL);
+    server->arena = arena;
     server->config = *config;
     atomic_flag_clear(&server->failing);
-    int error = sem_init(&server->started, 0, 0) == 0 ? 0 : -errno;
-    if (error == 0)
-        error = init_shared(server);
+    BB_ASSERT(sem_init(&server->started, 0, 0) == 0);
+    error = init_shared(server);
     if (error == 0)
         error = start_threads(server, ret_reason);
     if (error == 0)
@@ -242,9 +247,8 @@ void bb_server_close(struct bb_server *server)
         BB_ASSERT(pthread_join(server->control_thread, NULL) == 0);
     for (unsigned i = 0; i < shared->worker_count; i++)
         bb_worker_fini(&shared->workers[i]);
-    bb_arena_close(&server->arena);
     (void)pthread_barrier_destroy(&shared->leaving);
     (void)sem_destroy(&server->started);
-    free(shared->workers);
-    free(server);
+    struct bb_arena arena = server->arena; /* which the server itself stands in */
+    bb_arena_close(&arena);
 }

@@ -13,10 +13,8 @@
 #include "bb/syncio.h"
 #include "bb/text.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define ENGINE_EXTRA ((size_t)16 << 20) /* address space beside the delta; touched as needed */
 #define JOB_MAX 64u
@@ -27,7 +25,7 @@ struct bb_startup {
     struct bb_lmdb *lmdb;
     struct bb_index index;
     struct bb_recovered recovered;
-    struct bb_arena engine_arena;
+    struct bb_arena arena; /* this, the engine, the index service */
     struct bb_arena buddy_arena;
     struct bb_index_service *service;
     struct bb_store_config store;
@@ -36,10 +34,15 @@ struct bb_startup {
 
 int bb_startup_open(const struct bb_startup_config *config, struct bb_startup **ret_startup)
 {
-    struct bb_startup *startup = calloc(1, sizeof(*startup));
-    if (startup == NULL)
-        return -ENOMEM;
+    struct bb_arena arena;
+    int error = bb_arena_open(config->budget.delta + ENGINE_EXTRA, false, false, &arena);
+    if (error != 0)
+        return error;
+    struct bb_startup *startup =
+        bb_arena_alloc(&arena, sizeof(*startup), _Alignof(struct bb_startup));
+    BB_ASSERT(startup != NULL);
     startup->config = *config;
+    startup->arena = arena;
     *ret_startup = startup;
     return 0;
 }
@@ -165,18 +168,15 @@ static int open_store(struct bb_startup *startup)
     struct bb_control *control = bb_server_shared(startup->config.server)->control;
     const struct bb_budget *budget = &startup->config.budget;
     progress(startup, "opening the store", 0, 0);
-    int error = bb_arena_open(budget->delta + ENGINE_EXTRA, false, false, &startup->engine_arena);
-    if (error != 0)
-        return failed(error, "memory for the engine");
     struct bb_index_service_config service = {
         .lmdb = startup->lmdb,
-        .arena = &startup->engine_arena,
+        .arena = &startup->arena,
         .job_max = JOB_MAX,
         .lookup_threads = 1,
         .on_done = bb_control_answered,
         .context = control,
     };
-    error = bb_index_service_start(&service, &startup->service);
+    int error = bb_index_service_start(&service, &startup->service);
     if (error != 0)
         return failed(error, "index service");
     startup->store = (struct bb_store_config){
@@ -184,13 +184,13 @@ static int open_store(struct bb_startup *startup)
         .index_room = startup->index.ops->room(startup->index.context),
         .super = startup->recovered.super,
         .last = startup->recovered.last,
-        .arena = &startup->engine_arena,
+        .arena = &startup->arena,
         .memory = budget->delta,
     };
     error = bb_control_open_store(control, &startup->store, startup->service);
     if (error != 0)
         return failed(error, "engine");
-    bb_arena_seal(&startup->engine_arena);
+    bb_arena_seal(&startup->arena);
     bb_server_set_phase(startup->config.server, BB_PHASE_READING);
     return 0;
 }
@@ -275,7 +275,7 @@ void bb_startup_close(struct bb_startup *startup)
         bb_index_service_stop(startup->service);
     if (startup->lmdb != NULL)
         bb_lmdb_close(startup->lmdb);
-    bb_arena_close(&startup->engine_arena);
     bb_arena_close(&startup->buddy_arena);
-    free(startup);
+    struct bb_arena arena = startup->arena; /* which this stands in */
+    bb_arena_close(&arena);
 }
