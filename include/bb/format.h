@@ -11,6 +11,9 @@
  * carries magic, version, store UUID, its own position, a sequence or generation, and a digest: the
  * first 128 bits of SHA-256 over the whole structure with the digest field zero.
  *
+ * Generations, epochs and sequences stay below 2^63: a larger one is damage, so that adding one to
+ * what a device says never overflows.
+ *
  * Version history: 1 first format.
  */
 #ifndef BB_FORMAT_H
@@ -31,6 +34,7 @@
 #define BB_HEAD_SIZE (8u << 20)
 #define BB_TAIL_SIZE (8u << 20)
 #define BB_SUPER_COPY_COUNT 4
+#define BB_COUNTER_MAX (UINT64_MAX >> 1) /* generations, epochs, sequences */
 
 struct bb_uuid {
     uint8_t bytes[16];

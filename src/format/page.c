@@ -46,11 +46,14 @@ int bb_page_check(const struct bb_disk_page *page, const struct bb_uuid *store,
     page_digest(page, &digest);
     if (!bb_digest_equal(&digest, &page->digest))
         return BB_ERR_DAMAGED;
-    *ret_header = (struct bb_page_header){
+    struct bb_page_header header = {
         .page = page_number,
         .generation = bb_le64_get(page->generation),
         .covered = bb_le64_get(page->covered),
     };
+    if (header.generation > BB_COUNTER_MAX || header.covered > BB_COUNTER_MAX)
+        return BB_ERR_DAMAGED;
+    *ret_header = header;
     return 0;
 }
 

@@ -113,7 +113,8 @@ int bb_record_peek(const void *unit, struct bb_record *ret_record)
     if (record.item_count > BB_RECORD_ITEMS_MAX ||
         record.units != bb_record_units(record.item_count))
         return BB_ERR_DAMAGED;
-    if (!record_ok(&record))
+    /* the other sequences of a record are not above its own */
+    if (!record_ok(&record) || record.epoch > BB_COUNTER_MAX || record.sequence > BB_COUNTER_MAX)
         return BB_ERR_DAMAGED;
     *ret_record = record;
     return 0;

@@ -114,6 +114,14 @@ static int seal_check(const struct bb_disk_super *disk)
     return 0;
 }
 
+/* Start-up goes on counting from them. */
+static bool counters_ok(const struct bb_super *super)
+{
+    return super->generation <= BB_COUNTER_MAX && super->epoch <= BB_COUNTER_MAX &&
+           super->epoch_first_sequence <= BB_COUNTER_MAX &&
+           super->clean_sequence <= BB_COUNTER_MAX && super->anchor.sequence <= BB_COUNTER_MAX;
+}
+
 /* The bytes that no field of struct bb_super carries. */
 static bool rest_ok(const struct bb_disk_super *disk)
 {
@@ -157,7 +165,7 @@ int bb_super_decode(const struct bb_disk_super *disk, uint64_t offset, unsigned 
     if (bb_le32_get(disk->copy) != copy || bb_le64_get(disk->offset) != offset ||
         bb_layout_super_offset(super.layout.device_size, copy) != offset)
         return BB_ERR_DAMAGED;
-    if (!rest_ok(disk) || !super_ok(&super))
+    if (!rest_ok(disk) || !super_ok(&super) || !counters_ok(&super))
         return BB_ERR_DAMAGED;
     *ret_super = super;
     return 0;

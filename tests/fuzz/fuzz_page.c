@@ -51,6 +51,7 @@ static void page_check(const struct bb_disk_page *page)
     require(header.page == number, "another page");
     require(header.generation == bb_le64_get(page->generation), "another generation");
     require(header.covered == bb_le64_get(page->covered), "another sequence");
+    require(header.generation < UINT64_MAX, "the last generation");
     struct bb_disk_page again = *page;
     memset(&again, 0xee, offsetof(struct bb_disk_page, entries));
     bb_page_seal(&again, &page->store, &header);

@@ -56,6 +56,7 @@ static uint32_t build(struct input *input, uint8_t *buf)
 static void peeked_check(const struct bb_record *record)
 {
     require(record->epoch >= 1, "no epoch");
+    require(record->epoch < UINT64_MAX && record->sequence < UINT64_MAX, "the last of its kind");
     require(record->durable <= record->sequence, "durable above itself");
     require(record->anchor.sequence <= record->sequence, "anchor above itself");
     require(record->item_count <= BB_RECORD_ITEMS_MAX, "more items than a record holds");

@@ -116,6 +116,22 @@ static void another_identity_is_refused_behind_a_valid_digest(void **state)
     assert_int_equal(check(&page, PAGE + (1ull << 32)), BB_ERR_DAMAGED);
 }
 
+static void counters_that_cannot_be_raised_are_refused(void **state)
+{
+    (void)state;
+    struct bb_disk_page page;
+    sample(&page);
+    page.generation = bb_le64_make(BB_COUNTER_MAX + 1);
+    sample_reseal(&page, sizeof(page), DIGEST_OFFSET);
+    assert_int_equal(check(&page, PAGE), BB_ERR_DAMAGED);
+    page.generation = page.covered = bb_le64_make(BB_COUNTER_MAX);
+    sample_reseal(&page, sizeof(page), DIGEST_OFFSET);
+    assert_int_equal(check(&page, PAGE), 0);
+    page.covered = bb_le64_make(BB_COUNTER_MAX + 1);
+    sample_reseal(&page, sizeof(page), DIGEST_OFFSET);
+    assert_int_equal(check(&page, PAGE), BB_ERR_DAMAGED);
+}
+
 static void a_blank_page_is_refused(void **state)
 {
     (void)state;
@@ -228,6 +244,7 @@ int main(void)
         cmocka_unit_test(header_and_entries_come_back),
         cmocka_unit_test(every_damaged_byte_is_refused),
         cmocka_unit_test(another_identity_is_refused_behind_a_valid_digest),
+        cmocka_unit_test(counters_that_cannot_be_raised_are_refused),
         cmocka_unit_test(a_blank_page_is_refused),
         cmocka_unit_test(impossible_entries_are_refused),
         cmocka_unit_test(entries_against_a_naive_list),

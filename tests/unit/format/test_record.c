@@ -191,6 +191,9 @@ static const struct field_case field_cases[] = {
     FIELD(units, 17),
     FIELD(units, UINT32_MAX),
     FIELD(epoch, 0),
+    FIELD(epoch, BB_COUNTER_MAX + 1),
+    FIELD(sequence, BB_COUNTER_MAX + 1),
+    FIELD(sequence, UINT64_MAX),
     FIELD(position, POSITION + 1),
     FIELD(durable, 0x0102030405060711), /* above its own sequence */
     FIELD(anchor.sequence, 0x0102030405060711),

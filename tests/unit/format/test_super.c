@@ -168,6 +168,12 @@ static const struct field_case field_cases[] = {
     DAMAGED(open_zone_count, 5),
     DAMAGED(open_zone_count, UINT32_MAX),
     DAMAGED(epoch, 0),
+    DAMAGED(epoch, BB_COUNTER_MAX + 1),
+    DAMAGED(generation, BB_COUNTER_MAX + 1),
+    DAMAGED(generation, UINT64_MAX),
+    DAMAGED(epoch_first_sequence, BB_COUNTER_MAX + 1),
+    DAMAGED(clean_sequence, BB_COUNTER_MAX + 1),
+    DAMAGED(anchor.sequence, BB_COUNTER_MAX + 1),
     DAMAGED(state, 0), /* with a clean sequence left behind */
     DAMAGED(state, 2),
     DAMAGED(state, 3),
