@@ -23,10 +23,8 @@ void bb_cost_of_self(struct bb_cost *ret_cost)
     ret_cost->system_us = us_of(usage.ru_stime);
 }
 
-static bool read_proc(pid_t pid, const char *name, char *buf, size_t size)
+static bool read_file(const char *path, char *buf, size_t size)
 {
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -36,6 +34,18 @@ static bool read_proc(pid_t pid, const char *name, char *buf, size_t size)
         return false;
     buf[len] = '\0';
     return true;
+}
+
+static bool read_proc(pid_t pid, const char *name, char *buf, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, name);
+    return read_file(path, buf, size);
+}
+
+static uint64_t tick_us(void)
+{
+    return 1000000u / (uint64_t)sysconf(_SC_CLK_TCK);
 }
 
 bool bb_cost_parse_stat(const char *text, uint64_t *ret_user, uint64_t *ret_system)
@@ -60,9 +70,32 @@ bool bb_cost_of_process(pid_t pid, struct bb_cost *ret_cost)
     uint64_t system;
     if (!read_proc(pid, "stat", text, sizeof(text)) || !bb_cost_parse_stat(text, &user, &system))
         return false;
-    uint64_t tick_us = 1000000u / (uint64_t)sysconf(_SC_CLK_TCK);
-    ret_cost->user_us = user * tick_us;
-    ret_cost->system_us = system * tick_us;
+    ret_cost->user_us = user * tick_us();
+    ret_cost->system_us = system * tick_us();
+    return true;
+}
+
+bool bb_cost_parse_machine(const char *text, uint64_t *ret_ticks)
+{
+    uint64_t user;
+    uint64_t nice;
+    uint64_t system;
+    uint64_t irq;
+    uint64_t softirq;
+    if (sscanf(text, "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %*u %*u %" SCNu64 " %" SCNu64, &user,
+               &nice, &system, &irq, &softirq) != 5)
+        return false;
+    *ret_ticks = user + nice + system + irq + softirq;
+    return true;
+}
+
+bool bb_cost_of_machine(uint64_t *ret_us)
+{
+    char text[512]; /* the first line is all that is wanted */
+    uint64_t ticks;
+    if (!read_file("/proc/stat", text, sizeof(text)) || !bb_cost_parse_machine(text, &ticks))
+        return false;
+    *ret_us = ticks * tick_us();
     return true;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Processor time and memory of this process and of the server's. The kernel counts a process's
- * ticks over all its threads, its io-wq workers included.
+ * Processor time of this process, of the server's and of the machine; memory of the server's. The
+ * kernel counts a process's ticks over all its threads, its io-wq workers included.
  */
 #ifndef BB_BENCH_COST_H
 #define BB_BENCH_COST_H
@@ -24,6 +24,14 @@ BB_MUST_USE bool bb_cost_of_process(pid_t pid, struct bb_cost *ret_cost);
 
 /* Ticks of user and system time out of the text of /proc/PID/stat (any program name in it). */
 BB_MUST_USE bool bb_cost_parse_stat(const char *text, uint64_t *ret_user, uint64_t *ret_system);
+
+/* Time in which the CPUs of the machine did anything, from /proc/stat: what neither client nor
+ * server is charged for (interrupts, kernel threads of a loop device) is in it, other programs too.
+ */
+BB_MUST_USE bool bb_cost_of_machine(uint64_t *ret_us);
+
+/* Ticks of user, nice, system, irq and softirq out of the text of /proc/stat. */
+BB_MUST_USE bool bb_cost_parse_machine(const char *text, uint64_t *ret_ticks);
 
 /* RssAnon of /proc/PID/status, in bytes. */
 BB_MUST_USE bool bb_cost_rss_anon(pid_t pid, uint64_t *ret_size);

@@ -91,7 +91,8 @@ void bb_report_text(const struct bb_result *result)
         for (int i = 0; i < BB_OP_COUNT; i++)
             if (tally->latency[i].count > 0)
                 print_latency(bb_op_name((enum bb_op)i), &tally->latency[i]);
-    printf("          CPU us/op: client %.2f",
+    printf("          CPU us/op: machine %.2f, client %.2f",
+           share_of((double)result->machine_us, operations),
            share_of((double)(result->client.user_us + result->client.system_us), operations));
     if (result->has_server)
         printf(", server %.2f (user %.2f, system %.2f); server RssAnon %.1f MiB",
@@ -176,8 +177,9 @@ void bb_report_json(const struct bb_result *result)
     if (result->op == BB_OP_MIX)
         json_kinds(tally);
     printf(
-        ",\"client_cpu_us_per_op\":%.3f",
-        share_of((double)(result->client.user_us + result->client.system_us), (double)operations));
+        ",\"client_cpu_us_per_op\":%.3f,\"machine_cpu_us_per_op\":%.3f",
+        share_of((double)(result->client.user_us + result->client.system_us), (double)operations),
+        share_of((double)result->machine_us, (double)operations));
     json_server(result, (double)operations);
     printf(",\"hashed\":%" PRIu64 ",\"acked\":%" PRIu64 ",\"reconnects\":%" PRIu64, tally->hashed,
            result->acked, tally->reconnects);

@@ -14,6 +14,7 @@ struct bb_result {
     uint64_t rate; /* intended requests per second; 0: closed loop */
     const struct bb_load_config *config;
     struct bb_cost client; /* spent during the phase */
+    uint64_t machine_us;   /* by everything on this machine; 0: not known */
     bool has_server;       /* the next two were read */
     struct bb_cost server;
     uint64_t server_rss_anon;
@@ -24,7 +25,8 @@ struct bb_result {
 void bb_report_text(const struct bb_result *result);
 
 /* {"phase":NAME, ...}: rates per second, latencies in microseconds, processor time in microseconds
- * per operation (server_*: null without --pid). "kinds" appears for mix alone. */
+ * per operation (server_*: null without --pid; machine: 0 when not known). "kinds" appears for mix
+ * alone. */
 void bb_report_json(const struct bb_result *result);
 
 /* Last line: sums over the whole run. */

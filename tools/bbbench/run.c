@@ -94,10 +94,15 @@ static void run_phase(struct run *run, enum bb_op op)
     struct bb_cost client_now;
     struct bb_cost server_then;
     struct bb_cost server_now;
+    uint64_t machine_then = 0;
+    uint64_t machine_now = 0;
+    bool has_machine = bb_cost_of_machine(&machine_then);
     result->has_server = config->pid != 0 && bb_cost_of_process(config->pid, &server_then);
     bb_cost_of_self(&client_then);
     run_threads(run, op, config->seconds, config->requests, config->rate);
     bb_cost_of_self(&client_now);
+    has_machine = has_machine && bb_cost_of_machine(&machine_now);
+    result->machine_us = has_machine ? machine_now - machine_then : 0;
     result->client = cost_since(&client_then, &client_now);
     result->has_server = result->has_server && bb_cost_of_process(config->pid, &server_now) &&
                          bb_cost_rss_anon(config->pid, &result->server_rss_anon);

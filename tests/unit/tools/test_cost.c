@@ -22,6 +22,18 @@ static void program_names_do_not_confuse_the_ticks(void **state)
     assert_false(bb_cost_parse_stat("", &user, &system));
 }
 
+static void machine_is_charged_for_all_but_waiting(void **state)
+{
+    (void)state;
+    uint64_t ticks;
+    assert_true(bb_cost_parse_machine("cpu  1 20 300 4000 50000 600000 7000000 8 9 0\n", &ticks));
+    assert_int_equal(ticks, 7600321);
+    assert_false(bb_cost_parse_machine("cpu  1 20 300 4000", &ticks));
+    assert_false(bb_cost_parse_machine("", &ticks));
+    assert_true(bb_cost_of_machine(&ticks));
+    assert_true(ticks > 0);
+}
+
 static void the_cost_of_this_process_is_found_both_ways(void **state)
 {
     (void)state;
@@ -47,6 +59,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(program_names_do_not_confuse_the_ticks),
+        cmocka_unit_test(machine_is_charged_for_all_but_waiting),
         cmocka_unit_test(the_cost_of_this_process_is_found_both_ways),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
