@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bbfsck: offline check of a store and rebuild of its index. Arguments and wiring; check.h,
+ * bbfsck: offline check of a store and rebuild of its index. Arguments and wiring; crosscheck.h,
  * rebuild_index.h and fsck_output.h do the rest. Exit codes are those of fsck(8).
  *
  * The check runs in a child process: LMDB does not survive every damage of its pages, and a damaged
@@ -107,12 +107,12 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
 static int check(struct bb_pair *pair, struct bb_fsck_output *output)
 {
     struct bb_explain explain;
-    struct bb_check_report report;
+    struct bb_crosscheck_report report;
     int error = bb_pair_open_index(pair, true, &explain);
     if (error == 0) {
         pair->config.progress = bb_fsck_output_progress;
         pair->config.context = output;
-        error = bb_check(&pair->config, bb_fsck_output_finding, &report, &explain);
+        error = bb_crosscheck_run(&pair->config, bb_fsck_output_finding, &report, &explain);
     }
     return error == 0 ? bb_fsck_output_checked(output, &report)
                       : bb_fsck_output_failed(output, error, explain.text);

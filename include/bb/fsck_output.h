@@ -4,7 +4,7 @@
 #ifndef BB_FSCK_OUTPUT_H
 #define BB_FSCK_OUTPUT_H
 
-#include "bb/check.h"
+#include "bb/crosscheck.h"
 
 #include <stdio.h>
 
@@ -29,12 +29,13 @@ struct bb_fsck_output {
 };
 
 void bb_fsck_output_init(struct bb_fsck_output *output, FILE *out, bool json);
-/* For struct bb_recover_config and bb_check; context is the output. */
+/* For struct bb_recover_config and bb_crosscheck_run; context is the output. */
 void bb_fsck_output_progress(void *context, const char *step, uint64_t done, uint64_t total);
 void bb_fsck_output_finding(void *context, const struct bb_finding *finding);
 
 /* The last words, which also release what was collected; they return the exit code. */
-int bb_fsck_output_checked(struct bb_fsck_output *output, const struct bb_check_report *report);
+int bb_fsck_output_checked(struct bb_fsck_output *output,
+                           const struct bb_crosscheck_report *report);
 int bb_fsck_output_rebuilt(struct bb_fsck_output *output, const struct bb_recovered *recovered);
 
 int bb_fsck_output_failed(struct bb_fsck_output *output, int error, const char *text);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Both devices of a store opened for an offline tool, with memory and a runtime directory: what
- * bbfsck and its like need before recover.h and check.h can be called. One thread.
+ * bbfsck and its like need before recover.h and crosscheck.h can be called. One thread.
  */
 #ifndef BB_PAIR_H
 #define BB_PAIR_H

@@ -88,7 +88,7 @@ static json_t *journal_json(const struct bb_recover_report *report)
     return object;
 }
 
-static void checked_json(struct bb_fsck_output *output, const struct bb_check_report *report)
+static void checked_json(struct bb_fsck_output *output, const struct bb_crosscheck_report *report)
 {
     char uuid[37];
     json_t *object = json_object();
@@ -106,7 +106,7 @@ static void checked_json(struct bb_fsck_output *output, const struct bb_check_re
     print_json(output, object);
 }
 
-int bb_fsck_output_checked(struct bb_fsck_output *output, const struct bb_check_report *report)
+int bb_fsck_output_checked(struct bb_fsck_output *output, const struct bb_crosscheck_report *report)
 {
     char bytes[16];
     clear_progress(output);

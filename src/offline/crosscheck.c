@@ -7,7 +7,7 @@
  * Memory for mentions is halved: one half holds the items of a range, the other the blocks that the
  * pages hold in that range.
  */
-#include "bb/check.h"
+#include "bb/crosscheck.h"
 
 #include "bb/bits.h"
 #include "bb/err.h"
@@ -26,7 +26,7 @@ struct check {
     struct bb_recovery recovery;
     const struct bb_recover_config *config;
     bb_finding_fn *found;
-    struct bb_check_report report;
+    struct bb_crosscheck_report report;
     struct bb_index_state state;
     struct side pages, index;
     struct bb_set raw; /* what the index holds, without items */
@@ -523,8 +523,8 @@ static int run(struct check *check, struct bb_explain *explain)
     return error > 0 ? 0 : error;
 }
 
-int bb_check(const struct bb_recover_config *config, bb_finding_fn *found,
-             struct bb_check_report *ret_report, struct bb_explain *ret_explain)
+int bb_crosscheck_run(const struct bb_recover_config *config, bb_finding_fn *found,
+                      struct bb_crosscheck_report *ret_report, struct bb_explain *ret_explain)
 {
     struct check check = {.config = config, .found = found};
     int error = run(&check, ret_explain);

@@ -7,8 +7,8 @@
  * will be after its recovery. Equal set hashes prove equal sides without comparing block by block;
  * only where they differ are both sides compared, a range of hashes at a time, in bounded memory.
  */
-#ifndef BB_CHECK_H
-#define BB_CHECK_H
+#ifndef BB_CROSSCHECK_H
+#define BB_CROSSCHECK_H
 
 #include "bb/recover.h"
 
@@ -39,7 +39,7 @@ struct bb_finding {
     char text[320];   /* the sentence: what, found, cure */
 };
 
-struct bb_check_report {
+struct bb_crosscheck_report {
     uint64_t errors, notes;
     uint64_t count[BB_FINDING_COUNT];
     uint64_t blocks, bytes, used_units, marked_blocks, open_units;
@@ -54,7 +54,8 @@ typedef void bb_finding_fn(void *context, const struct bb_finding *finding);
 /* 0 when the check came to its end, whatever it found; an error (NOT_FORMATTED, VERSION, GEOMETRY,
  * MEMORY, or of a device) with ret_explain when it could not. config->context is passed to progress
  * and found. */
-BB_MUST_USE int bb_check(const struct bb_recover_config *config, bb_finding_fn *found,
-                         struct bb_check_report *ret_report, struct bb_explain *ret_explain);
+BB_MUST_USE int bb_crosscheck_run(const struct bb_recover_config *config, bb_finding_fn *found,
+                                  struct bb_crosscheck_report *ret_report,
+                                  struct bb_explain *ret_explain);
 
 #endif
