@@ -20,6 +20,7 @@ from bbtest import MIB, Skip, folder, free_port, program, return_port
 from bbtest import sha as hash_of
 
 PACE = os.environ.get("BB_PACE", "normal")
+KIB = 1 << 10
 UNIT = 4096
 BLOCK_MAX = MIB
 
@@ -332,21 +333,53 @@ class Store:
     def fsck(self, *options, data=None, index=None, timeout=300):
         return run(program("bbfsck"), *options, data or self.data, index or self.index, timeout=timeout)
 
-    def check(self, *options):
+    def check(self, deep=False):
         """The store (stopped) has to be clean."""
-        done = self.fsck(*options)
+        deep = deep and "--deep" in run(program("bbfsck"), "--help").stdout
+        done = self.fsck(*["--deep"] if deep else [])
         expect(done.returncode == FSCK_CLEAN,
                f"bbfsck exits with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
 
-    def rebuild(self, index=None, *options):
+    def rebuild(self, index=None):
         """Makes a new index, on `index` if given, and goes on with that one."""
         if index is not None:
             self.index = index
-        done = self.fsck("--rebuild", *options)
-        expect(done.returncode in (FSCK_CLEAN, FSCK_CORRECTED),
+        done = self.fsck("--rebuild", "--yes")
+        expect(done.returncode == FSCK_CORRECTED,
                f"bbfsck --rebuild exits with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
+
+    def find(self, body):
+        """Byte offset of these bytes on the data device; None when they are not there."""
+        step, offset = 16 * MIB, 0
+        with open(self.data_file, "rb") as file:
+            while True:
+                file.seek(offset)
+                chunk = file.read(step + len(body))
+                at = chunk.find(body)
+                if at >= 0:
+                    return offset + at
+                if len(chunk) < step:
+                    return None
+                offset += step
+
+    def flip_bit(self, offset, bit=0):
+        """Behind the daemon's back."""
+        with open(self.data, "r+b", buffering=0) as file:
+            file.seek(offset)
+            byte = file.read(1)[0]
+            file.seek(offset)
+            file.write(bytes([byte ^ 1 << bit]))
+            os.fsync(file.fileno())
+
+    def bench(self, *options, timeout=300):
+        """bbbench, which must find nothing wrong; what it says as a dict per phase."""
+        done = run(program("bbbench"), "--url", f"http://127.0.0.1:{self.port}", "--json", *options,
+                   timeout=timeout)
+        expect(done.returncode == 0,
+               f"bbbench exits with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
     def remove(self):
         self.kill()
