@@ -22,8 +22,8 @@
 
 #include "bb/clock.h"
 #include "bb/worker.h"
+#include "peer.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -376,6 +376,20 @@ void bb_conn_abort(struct bb_conn *conn)
     bb_ring_cancel(conn->worker->ring, &conn->event);
 }
 
+/* Whether a transfer moved enough since the last mark; sets the next one. What a send has moved is
+ * asked from the kernel, and its first mark only when the first deadline passes: asking at every
+ * send would cost more than most sends. */
+static bool keeps_up(struct bb_conn *conn)
+{
+    bool unmarked = conn->mark_ms == conn->since_ms;
+    if (conn->state != BB_CONN_BODY && conn->state != BB_CONN_SEND)
+        return false;
+    uint64_t moved = conn->state == BB_CONN_SEND ? bb_peer_acked(conn->fd) : conn->moved;
+    bool enough = moved - conn->mark_moved >= BB_SLOW_BYTES;
+    conn->mark_moved = moved;
+    return enough || (conn->state == BB_CONN_SEND && unmarked);
+}
+
 void bb_conn_expire(struct bb_conn *conn, uint64_t now_ms)
 {
     if (conn->state == BB_CONN_BUFFER) {
@@ -384,10 +398,8 @@ void bb_conn_expire(struct bb_conn *conn, uint64_t now_ms)
         return;
     }
     BB_ASSERT(bb_conn_waits_for_client(conn));
-    bool transfer = conn->state == BB_CONN_BODY || conn->state == BB_CONN_SEND;
-    if (transfer && conn->moved - conn->mark_moved >= BB_SLOW_BYTES) {
+    if (keeps_up(conn)) {
         conn->mark_ms = now_ms;
-        conn->mark_moved = conn->moved;
         conn->deadline_ms = now_ms + BB_SLOW_MS;
         return;
     }

@@ -8,6 +8,7 @@
 #include "bb/bits.h"
 #include "bb/conn.h"
 #include "bb/worker.h"
+#include "peer.h"
 
 #define LOOK_MS 100u  /* between two looks, at least */
 #define FRESH_MS 500u /* nobody is called slow before; */
@@ -28,7 +29,11 @@ int bb_slow_wait(const struct bb_worker *worker, uint64_t now_ms)
 static uint64_t slowness(const struct bb_conn *conn, uint64_t now_ms)
 {
     uint64_t elapsed = now_ms > conn->since_ms ? now_ms - conn->since_ms : 0;
-    return elapsed * 1024 / (1024 + conn->moved);
+    uint64_t moved = conn->moved;
+    if (conn->state == BB_CONN_SEND &&
+        elapsed > FRESH_MS) /* since it began: in the sender's favour */
+        moved = bb_peer_acked(conn->fd);
+    return elapsed * 1024 / (1024 + moved);
 }
 
 /* Ends the slowest of those that wait for their client; with buffer_min > 0 of those that hold a

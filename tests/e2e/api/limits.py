@@ -110,7 +110,7 @@ def slow_clients(server):
         name = server.put(data)
         with server.connect(rcvbuf=4096) as raw:
             raw.send(request("GET", "/block/" + name) * 40)
-            time.sleep(13)
+            time.sleep(14)
             raw.sock.settimeout(5)
             total = 0
             try:
@@ -123,6 +123,19 @@ def slow_clients(server):
                 pass
             assert total < 40 * MIB, "a client that does not read is cut"
 
+    def steady_reader():
+        data = os.urandom(MIB)
+        name = server.put(data)
+        with server.connect(rcvbuf=4096) as raw:
+            raw.send(request("GET", "/block/" + name) * 8)
+            raw.sock.settimeout(5)
+            began, got = time.monotonic(), 0
+            while time.monotonic() < began + 16:
+                piece = raw.sock.recv(4096)
+                assert piece, f"a client that reads at 40 KB/s is cut after {got} bytes"
+                got += len(piece)
+                time.sleep(len(piece) / 40000)
+
     def patient():
         with server.connect() as raw:
             raw.send(request("GET", "/livez"))
@@ -131,7 +144,7 @@ def slow_clients(server):
             raw.send(request("GET", "/livez"))
             expect(raw.reply().status, 200, "an idle connection lives longer than 10 s")
 
-    together(no_byte, drip_head, second_head, silent_body, slow_body, steady_body, slow_reader, patient)
+    together(no_byte, drip_head, second_head, silent_body, slow_body, steady_body, slow_reader, steady_reader, patient)
 
 
 @case("an idle connection is closed after 75 s", "long")

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the kernel knows about the other end of a connection. Internal to the server.
+ */
+#ifndef BB_HTTP_PEER_H
+#define BB_HTTP_PEER_H
+
+#include <stdint.h>
+
+/* Bytes that the peer has acknowledged since the connection began; 0 when unknown. This is what a
+ * slow reader has really taken, while a send is complete or not begun as far as the ring knows. */
+uint64_t bb_peer_acked(int fd);
+
+#endif
