@@ -11,6 +11,7 @@ import base64
 import hashlib
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -207,8 +208,11 @@ class Daemon:
         command = [program("bbd"), "--data", store.data, "--index", store.index]
         command += ["--listen", f"127.0.0.1:{self.port}", "--run-dir", store.path] + list(args)
         with open(self.log_path, "ab") as log:
+            # Python ignores SIGXFSZ; keeping it so, writes behind RLIMIT_FSIZE fail as on a bad device
             # pylint: disable-next=consider-using-with
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, restore_signals=False
+            )
         _daemons.append(self)
         if wait:
             self.wait_ready()
@@ -272,6 +276,11 @@ class Daemon:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
+
+    def fail_writes(self, offset):
+        """From here on writes at and behind a byte offset of any file fail."""
+        limit = (resource.RLIM_INFINITY if offset is None else offset, resource.RLIM_INFINITY)
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, limit)
 
     def kill(self):
         """SIGKILL."""

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 
-from bbtest import case, expect, head, program, request, sha, Store, MIB
+from bbtest import case, expect, head, program, request, sha, Closed, Store, MIB
 
 
 def run_bbd(*args, env=None):
@@ -159,6 +159,66 @@ def draining_ends(_):
         stop.set()
         thread.join()
         assert 8 < took < 15, f"{took:.1f} s"
+
+
+@case("a failed data write is 500, takes its extent out of use and nothing else", "quick")
+def data_write_fails(_):
+    store = Store()
+    server = store.start()
+    before = server.put(b"before")
+    data = os.urandom(4096)
+    server.fail_writes(store.find(b"before"))
+    for _ in range(3):
+        expect(server.ask("PUT", "/block", body=data).status, 500, "PUT")
+        expect(server.get(sha(data)), None, "nothing stored")
+    server.fail_writes(None)
+    expect(server.ask("PUT", "/block", body=data).status, 201, "PUT afterwards")
+    status = json.loads(server.ask("GET", "/status").text())
+    expect(status["space"]["quarantined"], 3 * 4096, "quarantined")
+    expect((server.get(before), server.get(sha(data))), (b"before", data), "blocks")
+    expect(server.stop(), 0, "exit code")
+    server = store.start()
+    status = json.loads(server.ask("GET", "/status").text())
+    expect(status["space"]["quarantined"], 0, "quarantined after a restart")
+    expect((server.get(before), server.get(sha(data))), (b"before", data), "blocks")
+    expect(server.stop(), 0, "exit code")
+
+
+@case("a failed journal write gives 503 to those who wait and ends with 13", "quick")
+def journal_write_fails(_):
+    store = Store()
+    server = store.start()
+    before = server.put(b"before")
+    server.fail_writes(8 * MIB)
+    reply = server.ask("DELETE", "/block/" + before)
+    expect(reply.status, 503, "DELETE")
+    assert reply.get("retry-after"), "Retry-After"
+    expect(server.process.wait(20), 13, "exit code")
+    expect(server.log().count("fatal"), 1, "said once")
+    server = store.start()
+    assert server.get(before) in (None, b"before"), "the block is whole or gone"
+    data = os.urandom(10000)
+    server.put(data)
+    expect(server.get(sha(data)), data, "life goes on")
+    expect(server.stop(), 0, "exit code")
+
+
+@case("an I/O error under the map of the index names the device and ends with 13")
+def index_gone(_):
+    store = Store()
+    server = store.start()
+    for i in range(200):
+        server.put(b"%d" % i)
+    expect(server.stop(), 0, "exit code")
+    server = store.start()
+    os.truncate(store.index, 8192)
+    try:
+        for i in range(200):
+            server.get(sha(b"%d" % i))
+    except (OSError, Closed):
+        pass
+    expect(server.process.wait(20), 13, "exit code")
+    assert store.index in server.log() and "index" in server.log(), server.log()
 
 
 @case("systemd is told: STATUS, READY, STOPPING", "quick")
