@@ -47,9 +47,12 @@ int bb_startup_open(const struct bb_startup_config *config, struct bb_startup **
     return 0;
 }
 
-static int explained(int error, const struct bb_explain *explain)
+/* The layers below know the devices as data and index only; a person wants their paths. */
+static int explained(const struct bb_startup *startup, int error, const struct bb_explain *explain)
 {
     bb_log(BB_LOG_ERROR, "%s", explain->text[0] != '\0' ? explain->text : bb_err_text(error));
+    bb_log(BB_LOG_ERROR, "the data device is %s, the index device is %s",
+           startup->config.data->path, startup->config.index->path);
     return error;
 }
 
@@ -155,7 +158,7 @@ static int recover(struct bb_startup *startup)
     error = bb_recover(&config, &startup->recovered, &explain);
     bb_arena_close(&scratch);
     if (error != 0)
-        return explained(error, &explain);
+        return explained(startup, error, &explain);
     uint64_t took_ms = bb_clock_ms() - began_ms;
     atomic_store(&shared->recovery_ms, took_ms);
     atomic_store_explicit(&shared->recovered, &startup->recovered, memory_order_release);
@@ -241,7 +244,7 @@ static int fill(struct bb_startup *startup)
         return error;
     error = bb_fill(&startup->index, &startup->recovered.super, buddy, &set, &explain);
     if (error != 0) {
-        (void)explained(error, &explain);
+        (void)explained(startup, error, &explain);
         return read_only(startup, error);
     }
     error = bb_control_ready(shared->control, buddy, &set);
