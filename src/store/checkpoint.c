@@ -122,9 +122,10 @@ static void page_written(struct bb_io_request *request)
     store->checkpoint.busy_jobs--;
     if (request->result != 0) {
         store_fail(store, request->result, "write of a descriptor page");
-        return;
     }
-    pages_continue(store);
+    if (store->fatal == 0) {
+        pages_continue(store);
+    }
 }
 
 /* Both slots have been read: the newer one, changed, goes to the place of the older one. */
@@ -270,6 +271,7 @@ static void checkpoint_finish(struct bb_store *store)
         return;
     }
     bb_delta_drop(&store->delta, checkpoint->end);
+    store->generation++;
     store->journal.anchor = checkpoint->anchor;
     store->journal.anchor_due = true;
     store->counters.checkpoints++;
@@ -286,11 +288,12 @@ void checkpoint_folded(struct bb_store *store)
     BB_ASSERT(checkpoint->state == CHECKPOINT_FOLD);
     if (checkpoint->job.result != 0) {
         store_fail(store, checkpoint->job.result, "commit of the index");
+    }
+    if (store->fatal != 0) {
         return;
     }
     store->index_room = checkpoint->job.room;
     store->config.index.refresh(store->config.index.context);
-    store->generation++;
     if (checkpoint->job.fold.anchor == NULL) {
         fold_submit(store);
     } else {
@@ -299,6 +302,12 @@ void checkpoint_folded(struct bb_store *store)
 }
 
 /* ---- when ---- */
+
+void checkpoint_want(struct bb_store *store)
+{
+    /* one that runs is looked at again when it is over */
+    store->checkpoint.wanted |= store->checkpoint.state == CHECKPOINT_IDLE;
+}
 
 static bool checkpoint_due(const struct bb_store *store)
 {

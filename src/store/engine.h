@@ -22,6 +22,7 @@
 #define BB_IDLE_RECORD_MS 50u
 #define BB_IDLE_CHECKPOINT_MS 5000u
 #define BB_EXISTS_MAX 10000u
+#define BB_EXISTS_BATCH 256u
 #define BB_LIST_MAX 10000u
 #define BB_LOOKUP_BATCH 128u
 #define BB_LOOKUP_JOBS 4u
@@ -146,7 +147,8 @@ struct listing {
     struct bb_op_list exists_queue, list_queue;
     struct bb_op *exists_op, *list_op; /* being answered */
     struct bb_index_job exists_job, list_job;
-    struct bb_index_entry *entries; /* BB_EXISTS_MAX */
+    uint32_t exists_from;           /* first hash of the batch that is asked about */
+    struct bb_index_entry *entries; /* BB_EXISTS_BATCH */
     struct bb_listed *indexed;      /* BB_LIST_MAX: what the index holds */
     struct bb_listed *fresh;        /* BB_LIST_MAX: what only the delta holds */
     uint64_t exists_generation, list_generation;
@@ -166,7 +168,7 @@ struct bb_store {
     struct bb_store_config config;
     struct bb_super super;
     uint64_t now_ms;
-    uint64_t generation; /* raised when the delta forgets or the index snapshot moves */
+    uint64_t generation; /* raised when the delta forgets */
     uint64_t used_units, quarantined_units, index_room;
     int fatal;
     bool filled; /* the allocator is known */
@@ -247,6 +249,8 @@ bool journal_idle_due(const struct bb_store *store);
 /* checkpoint.c */
 int checkpoint_open(struct bb_store *store);
 void checkpoint_turn(struct bb_store *store);
+/* Somebody waits for what a checkpoint frees. */
+void checkpoint_want(struct bb_store *store);
 void checkpoint_folded(struct bb_store *store);
 /* Stable radix sort of `count` entries by key, through `spare`; see sort.c. */
 void sort_entries(struct sort_entry *entries, struct sort_entry *spare, uint32_t count);

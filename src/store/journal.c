@@ -258,7 +258,7 @@ void journal_turn(struct bb_store *store)
     uint32_t wanted = items;
     journal->stuck = !record_place(store, &items, &position);
     if (journal->stuck) {
-        store->checkpoint.wanted = true;
+        checkpoint_want(store);
         return;
     }
     journal->flight_first = journal->window_first;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * EXISTS and LIST: many hashes at once. The index part is always asked as a job, one of each kind
  * at a time, then the delta at D is laid over the answer. If the delta dropped entries meanwhile
- * the job is asked again. Owner: the controller.
+ * the job is asked again; so EXISTS asks in batches, small enough to be answered between two
+ * checkpoints. Owner: the controller.
  */
 #include "engine.h"
 
@@ -9,7 +10,7 @@ int listing_open(struct bb_store *store)
 {
     struct listing *listing = &store->listing;
     struct bb_arena *arena = store->config.arena;
-    listing->entries = bb_arena_alloc(arena, BB_EXISTS_MAX * sizeof(*listing->entries), 64);
+    listing->entries = bb_arena_alloc(arena, BB_EXISTS_BATCH * sizeof(*listing->entries), 64);
     listing->indexed = bb_arena_alloc(arena, BB_LIST_MAX * sizeof(*listing->indexed), 64);
     listing->fresh = bb_arena_alloc(arena, BB_LIST_MAX * sizeof(*listing->fresh), 64);
     return listing->entries == NULL || listing->indexed == NULL || listing->fresh == NULL
@@ -33,12 +34,14 @@ void listing_submit(struct bb_store *store, struct bb_op *op)
 static void exists_ask(struct bb_store *store)
 {
     struct listing *listing = &store->listing;
+    const struct bb_op *op = listing->exists_op;
     listing->exists_generation = store->generation;
-    listing->exists_job = (struct bb_index_job){.kind = BB_JOB_LOOKUP,
-                                                .hashes = listing->exists_op->exists.hashes,
-                                                .entries = listing->entries,
-                                                .count = listing->exists_op->exists.count,
-                                                .owner = listing};
+    listing->exists_job = (struct bb_index_job){
+        .kind = BB_JOB_LOOKUP,
+        .hashes = op->exists.hashes + listing->exists_from,
+        .entries = listing->entries,
+        .count = (uint32_t)bb_min_u64(op->exists.count - listing->exists_from, BB_EXISTS_BATCH),
+        .owner = listing};
     store->config.index.submit(store->config.index.context, &listing->exists_job);
 }
 
@@ -60,6 +63,7 @@ void listing_turn(struct bb_store *store)
     struct listing *listing = &store->listing;
     if (listing->exists_op == NULL && listing->exists_queue.head != NULL) {
         listing->exists_op = op_pop(&listing->exists_queue);
+        listing->exists_from = 0;
         exists_ask(store);
     }
     if (listing->list_op == NULL && listing->list_queue.head != NULL) {
@@ -77,13 +81,19 @@ void listing_exists_done(struct bb_store *store)
         exists_ask(store);
         return;
     }
-    for (uint32_t i = 0; result == 0 && i < op->exists.count; i++) {
-        const struct bb_delta_item *item =
-            bb_delta_find(&store->delta, &op->exists.hashes[i], store->journal.durable.at.sequence);
+    for (uint32_t i = 0; result == 0 && i < listing->exists_job.count; i++) {
+        uint32_t at = listing->exists_from + i;
+        const struct bb_delta_item *item = bb_delta_find(&store->delta, &op->exists.hashes[at],
+                                                         store->journal.durable.at.sequence);
         const struct bb_index_entry *entry = &listing->entries[i];
-        op->exists.stored[i] =
+        op->exists.stored[at] =
             item != NULL ? item->op == BB_ITEM_PUT
                          : entry->unit != UINT64_MAX && (entry->flags & BB_INDEX_CORRUPT) == 0;
+    }
+    listing->exists_from += listing->exists_job.count;
+    if (result == 0 && listing->exists_from < op->exists.count) {
+        exists_ask(store);
+        return;
     }
     listing->exists_op = NULL;
     store_reply(store, op, result);

@@ -137,12 +137,17 @@ static void mark_step(struct bb_store *store, struct bb_op *op, int found,
     join_window(store, op);
 }
 
-/* PUTs reserved their item; what has no reservation leaves those alone. */
-static bool has_item_room(const struct bb_store *store, const struct bb_op *op, uint32_t extra)
+/* PUTs reserved their item; what has no reservation leaves those alone. A full window goes out by
+ * itself, a full delta wants a checkpoint. */
+static bool has_item_room(struct bb_store *store, const struct bb_op *op, uint32_t extra)
 {
     uint64_t used = bb_delta_count(&store->delta) + store->reserve.credits;
     uint32_t unreserved = op->kind == BB_OP_PUT ? extra - 1 : extra;
-    return journal_has_room(store, extra) && used + unreserved <= store->delta.capacity;
+    if (used + unreserved > store->delta.capacity) {
+        checkpoint_want(store);
+        return false;
+    }
+    return journal_has_room(store, extra);
 }
 
 static void write_step(struct bb_store *store, struct bb_op *op)
@@ -173,8 +178,6 @@ static void write_step(struct bb_store *store, struct bb_op *op)
         return;
     }
     if (!has_item_room(store, op, op->kind == BB_OP_PUT && found == 0 ? 2 : 1)) {
-        store->checkpoint.wanted |= !journal_has_room(store, 2) ||
-                                    bb_delta_count(&store->delta) > store->delta.capacity / 2;
         op_push(&store->waiting, op);
         return;
     }

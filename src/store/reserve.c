@@ -8,44 +8,55 @@
  */
 #include "engine.h"
 
-/* Credits that ring and delta allow in all: PUTs stop at 3/4 of each. */
-static uint64_t journal_max(const struct bb_store *store)
+/* PUTs stop at 3/4 of the ring and of the delta. */
+static uint64_t three_quarters(uint64_t all)
 {
-    return bb_min_u64(store->super.layout.journal_units, store->delta.capacity) / 4 * 3;
+    return all / 4 * 3;
+}
+
+static uint64_t room_below(uint64_t max, uint64_t used)
+{
+    return used < max ? max - used : 0;
 }
 
 /* Extents that one run of a pool may have: all pools together hold at most 1/64 of what is free,
  * and at most half of the credits. Every port has two runs per order. */
 static uint32_t pool_share(const struct bb_store *store, unsigned order)
 {
-    uint64_t runs = 2ull * store->config.port_count;
+    uint64_t runs = 2ull * store->config.port_count * BB_ORDER_COUNT;
+    uint64_t credits =
+        three_quarters(bb_min_u64(store->super.layout.journal_units, store->delta.capacity));
     uint64_t by_space = (bb_buddy_free_units(store->buddy) / 64 >> order) / runs;
-    uint64_t by_credit = journal_max(store) / 2 / (runs * BB_ORDER_COUNT);
+    uint64_t by_credit = credits / 2 / runs;
     return (uint32_t)bb_min_u64(bb_max_u64(bb_min_u64(by_space, by_credit), 1), 256);
 }
 
-static uint64_t journal_room(const struct bb_store *store)
+static uint64_t ring_room(const struct bb_store *store)
 {
-    uint64_t used = bb_max_u64(journal_used_units(store), bb_delta_count(&store->delta)) +
-                    store->reserve.credits;
-    uint64_t max = journal_max(store);
-    return used < max ? max - used : 0;
+    return room_below(three_quarters(store->super.layout.journal_units),
+                      journal_used_units(store) + store->reserve.credits);
+}
+
+static uint64_t delta_room(const struct bb_store *store)
+{
+    return room_below(three_quarters(store->delta.capacity),
+                      bb_delta_count(&store->delta) + store->reserve.credits);
 }
 
 static uint64_t index_room(const struct bb_store *store)
 {
-    uint64_t used = bb_delta_count(&store->delta) + store->reserve.credits;
-    return store->index_room > used ? store->index_room - used : 0;
+    return room_below(store->index_room, bb_delta_count(&store->delta) + store->reserve.credits);
 }
 
-/* Whether a recall of the pools may still help `op`; starts one if so. */
-static bool wait_for_recall(struct bb_store *store, struct bb_op *op)
+/* Whether a recall of the pools may still help; starts one if so. *round is the one whose end is
+ * waited for, 0 at first. */
+static bool wait_for_recall(struct bb_store *store, uint64_t *round)
 {
     struct reserve *reserve = &store->reserve;
-    if (op->sequence == 0) { /* the round whose end it waits for */
-        op->sequence = reserve->recall_started + 1;
+    if (*round == 0) {
+        *round = reserve->recall_started + 1;
     }
-    if (reserve->recall_round >= op->sequence) {
+    if (reserve->recall_round >= *round) {
         return false;
     }
     if (reserve->recalled_left == 0) {
@@ -58,15 +69,23 @@ static bool wait_for_recall(struct bb_store *store, struct bb_op *op)
     return true;
 }
 
+/* Folding frees the delta and tells the index's true room, and the record that follows a checkpoint
+ * frees the ring. At rest nothing but that record stands behind the anchor. */
+static bool checkpoint_helps(const struct bb_store *store)
+{
+    const struct journal *journal = &store->journal;
+    return bb_delta_count(&store->delta) > 0 || journal->anchor.sequence > journal->tail_sequence ||
+           (ring_room(store) == 0 && journal->last.sequence > journal->anchor.sequence + 1);
+}
+
 /* No credit to give. True when the op has been answered. */
 static bool no_credit(struct bb_store *store, struct bb_op *op)
 {
-    if (bb_delta_count(&store->delta) > 0 || journal_units_since_anchor(store) > 1) {
-        store->checkpoint.wanted =
-            true; /* folding frees the ring and tells the index's true room */
+    if (checkpoint_helps(store)) {
+        checkpoint_want(store);
         return false;
     }
-    if (wait_for_recall(store, op)) {
+    if (wait_for_recall(store, &op->sequence)) {
         return false;
     }
     store_reply(store, op, index_room(store) == 0 ? BB_ERR_INDEX_FULL : BB_ERR_BUSY);
@@ -80,7 +99,8 @@ static bool reserve_step(struct bb_store *store, struct bb_op *op)
         store_reply(store, op, store->fatal != 0 ? BB_ERR_FATAL : BB_ERR_NOT_READY);
         return true;
     }
-    uint64_t credits = bb_min_u64(journal_room(store), index_room(store));
+    uint64_t credits =
+        bb_min_u64(bb_min_u64(ring_room(store), delta_room(store)), index_room(store));
     if (credits == 0) {
         return no_credit(store, op);
     }
@@ -95,7 +115,7 @@ static bool reserve_step(struct bb_store *store, struct bb_op *op)
         return true;
     }
     BB_ASSERT(result == -ENOSPC);
-    if (zone_is_opening_or_can(store) || wait_for_recall(store, op)) {
+    if (zone_is_opening_or_can(store) || wait_for_recall(store, &op->generation)) {
         return false;
     }
     store_reply(store, op, BB_ERR_NO_SPACE);
@@ -106,7 +126,7 @@ void reserve_submit(struct bb_store *store, struct bb_op *op)
 {
     BB_ASSERT(op->order < BB_ORDER_COUNT);
     BB_ASSERT(op->run_count > 0);
-    op->sequence = 0;
+    op->sequence = op->generation = 0; /* recall rounds: for a credit, for space */
     if (store->reserve.waiting.head != NULL || !reserve_step(store, op)) {
         op_push(&store->reserve.waiting, op);
     }

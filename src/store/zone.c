@@ -39,9 +39,10 @@ static void pages_done(struct bb_io_request *request)
     BB_ASSERT(store->zone.state == ZONE_PAGES);
     if (request->result != 0) {
         store_fail(store, request->result, "write of descriptor pages of a new zone");
-        return;
     }
-    pages_write(store);
+    if (store->fatal == 0) {
+        pages_write(store);
+    }
 }
 
 static void pages_write(struct bb_store *store)
