@@ -392,6 +392,7 @@ static void on_fatal(void *context)
 static void *startup_main(void *argument)
 {
     struct daemon *daemon = argument;
+    (void)pthread_setname_np(pthread_self(), "bb-startup");
     daemon->startup_result = bb_startup_run(daemon->startup);
     atomic_store(&daemon->started, true);
     wake(daemon);

@@ -51,6 +51,7 @@ static void *control_main(void *argument)
 {
     struct bb_server *server = argument;
     struct bb_ring *ring = NULL;
+    (void)pthread_setname_np(pthread_self(), "bb-control");
     struct bb_ring_config config = {
         .entries = CONTROL_RING_ENTRIES,
         .device = server->config.data,

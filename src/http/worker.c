@@ -12,6 +12,7 @@
 #include "bb/clock.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <time.h>
 
 #define SPARE 16u /* connection objects above the limit: those being ended */
@@ -369,6 +370,9 @@ static int turn(struct bb_worker *worker)
 static void *worker_main(void *argument)
 {
     struct bb_worker *worker = argument;
+    char name[16];
+    (void)snprintf(name, sizeof(name), "bb-worker-%u", worker->index);
+    (void)pthread_setname_np(pthread_self(), name); /* for top and perf */
     worker->start_error = open_ring(worker);
     bool failed = worker->start_error != 0;
     BB_ASSERT(sem_post(worker->started) == 0);
