@@ -201,7 +201,7 @@ def request(method, target, fields=None, body=None, **kwargs):
 class Daemon:
     """bbd on a store, with helpers to talk to it."""
 
-    def __init__(self, store, args, wait):
+    def __init__(self, store, args, wait, env):
         self.store = store
         self.port = free_port()
         self.log_path = os.path.join(store.path, f"bbd-{self.port}.log")
@@ -211,7 +211,8 @@ class Daemon:
             # Python ignores SIGXFSZ; keeping it so, writes behind RLIMIT_FSIZE fail as on a bad device
             # pylint: disable-next=consider-using-with
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, restore_signals=False
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, restore_signals=False,
+                env={**os.environ, **(env or {})},
             )
         _daemons.append(self)
         if wait:
@@ -307,8 +308,8 @@ class Store:
         if done.returncode != 0:
             raise RuntimeError(f"bbformat: {done.returncode} {done.stderr.decode()}")
 
-    def start(self, *args, wait=True):
-        return Daemon(self, args, wait)
+    def start(self, *args, wait=True, env=None):
+        return Daemon(self, args, wait, env)
 
     def find(self, data):
         """Byte offset of some bytes on the data device."""
@@ -355,11 +356,12 @@ class Skip(Exception):
     """Raised by a case that cannot run here; its text says why."""
 
 
-def case(sentence, when="normal"):
-    """Marks a test; its name is a sentence. when: quick (always), normal, long."""
+def case(sentence, when="normal", waits=False):
+    """Marks a test; its name is a sentence. when: quick (always), normal, long. waits: it mostly
+    waits for deadlines, so it runs beside the others."""
 
     def mark(function):
-        _cases.append((sentence, when, function))
+        _cases.append((sentence, when, waits, function))
         return function
 
     return mark
@@ -369,33 +371,54 @@ def expect(found, wanted, what="value"):
     assert found == wanted, f"{what}: {found!r} instead of {wanted!r}"
 
 
+class _Result:
+    """One case and how it went: "passed", "failed" or "skipped"."""
+
+    def __init__(self, sentence, function, arguments):
+        self.sentence, self.function, self.arguments = sentence, function, arguments
+        self.outcome = "failed"
+
+    def run(self):
+        began = time.monotonic()
+        try:
+            self.function(*self.arguments)
+        except Skip as why:
+            self.outcome = "skipped"
+            print(f"SKIPPED {self.sentence}: {why}", flush=True)
+        except Exception:  # pylint: disable=broad-except
+            trace = traceback.format_exc().strip().replace("\n", "\n       ")
+            print(f"FAILED {self.sentence}\n       {trace}", flush=True)
+        else:
+            self.outcome = "passed"
+            took = time.monotonic() - began
+            print(f"ok     {self.sentence}" + (f" ({took:.1f} s)" if took > 1 else ""), flush=True)
+
+
 def run_cases(*arguments):
-    """Runs all cases with the arguments; prints a line for each and the sum; the exit code."""
+    """Runs all cases with the arguments; prints a line for each and the sum; the exit code. Words
+    on the command line choose the cases whose sentence contains one of them."""
     pace = os.environ.get("BB_PACE", "normal")
     rank = {"quick": 0, "normal": 1, "long": 2}
     only = sys.argv[1:]
-    passed = failed = skipped = 0
-    for sentence, when, function in _cases:
+    skipped = 0
+    results, threads = [], []
+    for sentence, when, waits, function in sorted(_cases, key=lambda entry: not entry[2]):
         if only and not any(word in sentence for word in only):
             continue
         if rank[when] > rank[pace]:
             skipped += 1
             continue
-        began = time.monotonic()
-        try:
-            function(*arguments)
-        except Skip as why:
-            skipped += 1
-            print(f"SKIPPED {sentence}: {why}")
-        except Exception:  # pylint: disable=broad-except
-            failed += 1
-            print(f"FAILED {sentence}")
-            print("       " + traceback.format_exc().strip().replace("\n", "\n       "))
+        results.append(_Result(sentence, function, arguments))
+        if waits:
+            threads.append(threading.Thread(target=results[-1].run))
+            threads[-1].start()
         else:
-            passed += 1
-            took = time.monotonic() - began
-            print(f"ok     {sentence}" + (f" ({took:.1f} s)" if took > 1 else ""))
-        sys.stdout.flush()
+            results[-1].run()
+    for thread in threads:
+        thread.join()
+    outcomes = [result.outcome for result in results]
+    passed, failed = outcomes.count("passed"), outcomes.count("failed")
+    skipped += outcomes.count("skipped")
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
     if passed + failed == 0 and skipped:
         return 77

@@ -44,7 +44,7 @@ def lingering(server):
             assert raw.at_end(), "closed"
 
 
-@case("the lingering close ends after 2 s when the client stays")
+@case("the lingering close ends after 2 s when the client stays", waits=True)
 def lingering_ends(server):
     with server.connect() as raw:
         raw.send(head("PUT", "/block", {"Content-Length": str(MAX + 1)}))
@@ -124,7 +124,7 @@ def chunks_malformed(server):
             assert raw.at_end(), repr(body)
 
 
-@case("a chunked body that arrives byte by byte is stored")
+@case("a chunked body that arrives byte by byte is stored", waits=True)
 def chunks_slowly(server):
     data = os.urandom(40)
     with server.connect() as raw:

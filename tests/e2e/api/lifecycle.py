@@ -34,7 +34,7 @@ def options(_):
     expect(run_bbd("--help")[0], 0, "--help")
 
 
-@case("missing, unformatted and held devices are refused with a sentence")
+@case("missing, unformatted and held devices are refused with a sentence", waits=True)
 def devices(_):
     with tempfile.TemporaryDirectory(dir=os.environ.get("BB_TMP")) as path:
         names = [os.path.join(path, name) for name in ("data", "index")]
@@ -50,7 +50,7 @@ def devices(_):
         assert code in (10, 11), f"one device for both: {code} {text}"
 
 
-@case("a second daemon waits for the devices and takes over")
+@case("a second daemon waits for the devices and takes over", waits=True)
 def takeover(_):
     store = Store()
     first = store.start()
@@ -101,7 +101,7 @@ def clean_stop(_):
         expect(server.stop(), 0, "exit code")
 
 
-@case("draining: running requests end, new writes get 503, reads are served")
+@case("draining: running requests end, new writes get 503, reads are served", waits=True)
 def draining(_):
     store = Store()
     server = store.start()
@@ -135,7 +135,7 @@ def draining(_):
     expect(server.stop(), 0, "exit code")
 
 
-@case("draining ends after 10 s whatever clients do")
+@case("draining ends after 10 s whatever clients do", waits=True)
 def draining_ends(_):
     server = Store().start()
     with server.connect() as slow:
@@ -228,12 +228,8 @@ def notify(_):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
             listener.bind(path + "/notify")
             listener.settimeout(20)
-            os.environ["NOTIFY_SOCKET"] = path + "/notify"
-            try:
-                server = store.start()
-                expect(server.stop(), 0, "exit code")
-            finally:
-                del os.environ["NOTIFY_SOCKET"]
+            server = store.start(env={"NOTIFY_SOCKET": path + "/notify"})
+            expect(server.stop(), 0, "exit code")
             got = b""
             while b"STOPPING=1" not in got:
                 got += listener.recv(4096) + b"\n"

@@ -43,7 +43,7 @@ def together(*functions):
         raise failures[0]
 
 
-@case("slow clients are cut: heads after 10 s in all, bodies below 8 KiB/s")
+@case("slow clients are cut: heads after 10 s in all, bodies below 8 KiB/s", waits=True)
 def slow_clients(server):
     def no_byte():
         with server.connect() as raw:
@@ -147,7 +147,7 @@ def slow_clients(server):
     together(no_byte, drip_head, second_head, silent_body, slow_body, steady_body, slow_reader, steady_reader, patient)
 
 
-@case("an idle connection is closed after 75 s", "long")
+@case("an idle connection is closed after 75 s", "long", waits=True)
 def idle(server):
     with server.connect() as raw:
         raw.send(request("GET", "/livez"))
@@ -169,7 +169,7 @@ def connection_limit(_):
     expect(server.stop(), 0, "exit code")
 
 
-@case("slow large bodies cannot keep others from getting a buffer")
+@case("slow large bodies cannot keep others from getting a buffer", waits=True)
 def buffer_limit(_):
     server = Store().start("--memory", "24M")
     data, small = os.urandom(MIB), os.urandom(4096)
