@@ -185,14 +185,17 @@ script_run()
 }
 
 # Each libFuzzer program of tests/fuzz for a while, from the committed corpus and what earlier runs
-# on this machine found.
+# on this machine found; all together for about 50 s.
 group_fuzz()
 {
-    local target name seconds=20
-    [ "$BB_PACE" != long ] || seconds=600
+    local target count seconds
     BUILD_GROUP=fuzz
     [ -f tests/fuzz/CMakeLists.txt ] || return 0
     BUILD_TARGETS='fuzz_%' build_tree fuzz -DBB_FUZZ=ON -DCMAKE_C_COMPILER=clang || return 0
+    count=$(find build/fuzz/tests/fuzz -maxdepth 1 -type f -name 'fuzz_*' -executable | wc -l)
+    [ "$count" -gt 0 ] || return 0
+    seconds=$((100 / count))
+    [ "$BB_PACE" != long ] || seconds=600
     for target in build/fuzz/tests/fuzz/fuzz_*; do
         [ -f "$target" ] && [ -x "$target" ] && fuzz_run "$target" "$seconds" &
         [ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n

@@ -5,18 +5,15 @@
 # which daemons inherit too; loop devices by a backing file below build/scratch.  Nothing is ever
 # ended by the name of a program.
 
-# leftovers_processes VARIABLE VALUE: pids with that in their environment, without this shell and
-# what it is running to find out
+# leftovers_processes VARIABLE VALUE: pids with that in their environment; grep sheds it, so as not to
+# find itself
 leftovers_processes()
 {
     local environment pid
-    for environment in /proc/[0-9]*/environ; do
+    env -u "$1" grep -lzxF -- "$1=$2" /proc/[0-9]*/environ 2>/dev/null | while read -r environment; do
         pid=${environment#/proc/} pid=${pid%/environ}
-        if [ "$pid" -ne $$ ] && [ "$pid" -ne "$BASHPID" ] &&
-            grep -qzxF -- "$1=$2" "$environment" 2>/dev/null; then
-            echo "$pid"
-        fi
-    done 2>/dev/null
+        [ "$pid" -eq $$ ] || [ "$pid" -eq "$BASHPID" ] || echo "$pid"
+    done
 }
 
 # leftovers_loops FOLDER: loop devices whose backing file lies in it

@@ -9,12 +9,11 @@ if ! command -v clang-format >/dev/null; then
 fi
 mapfile -t files < <(find include src tools tests -name '*.[ch]' | sort)
 passed=0 failed=0 bad=0
-for file in "${files[@]}"; do
-    if ! output=$(clang-format --dry-run --Werror "$file" 2>&1); then
-        echo "${output%%:*}: $(grep -c 'error:' <<<"$output") places; clang-format -i $file"
-        bad=$((bad + 1))
-    fi
-done
+while read -r count file; do
+    echo "$file: $count places; clang-format -i $file"
+    bad=$((bad + 1))
+done < <(clang-format --dry-run --Werror "${files[@]}" 2>&1 | sed -n 's/^\([^:]*\):.* error: .*/\1/p' |
+    uniq -c)
 if [ "$bad" -eq 0 ]; then
     passed=1
 else
