@@ -2,8 +2,10 @@
  * Items of the journal in memory, in ranges of keys, sorted in place (introsort: quicksort that
  * gives up to heapsort when it degenerates; Musser 1997). Owner: the caller's thread.
  *
- * Memory is one array. When it is full the upper half of the key range is dropped and the scan goes
- * on: what is loaded is always everything in [low, high].
+ * Memory is one array. When it is full it is condensed: of each run only the first item, the last
+ * two and those above the watermark decide anything. Where that gains less than a quarter, the
+ * upper half of the key range is dropped. The scan goes on: what is loaded decides everything in
+ * [low, high].
  */
 #include "bb/mentions.h"
 
@@ -163,6 +165,7 @@ void bb_mentions_begin(struct bb_mentions *mentions, enum bb_mentions_by by, uin
     mentions->high = high;
     mentions->count = 0;
     mentions->loaded = false;
+    mentions->condense = false;
 }
 
 /* Drops the upper half of the keys; false when there is only one left. */
@@ -180,6 +183,80 @@ static bool narrow(struct bb_mentions *mentions)
     return true;
 }
 
+size_t bb_mentions_run(const struct bb_mentions *mentions, size_t first)
+{
+    const struct bb_mention *array = mentions->array;
+    BB_ASSERT(first < mentions->count);
+    size_t end = first + 1;
+    if (mentions->by == BB_BY_HASH) {
+        while (end < mentions->count && bb_hash_equal(&array[end].hash, &array[first].hash))
+            end++;
+    } else {
+        while (end < mentions->count && array[end].unit == array[first].unit)
+            end++;
+    }
+    return end;
+}
+
+/* Whether `next` may follow `last` on the same hash, or unit. */
+static int follows(const struct bb_mention *last, const struct bb_mention *next)
+{
+    bool present = bb_mention_op(last) != BB_ITEM_DELETE;
+    if ((next->op & BB_MENTION_AFTER_GAP) != 0)
+        return 0;
+    if (bb_mention_op(next) == BB_ITEM_PUT)
+        return present ? BB_ERR_OVERLAP : 0;
+    bool same = last->unit == next->unit && last->size == next->size &&
+                bb_hash_equal(&last->hash, &next->hash);
+    return present && same ? 0 : BB_ERR_DAMAGED;
+}
+
+/* End of the part of a run [first, end) that is free of contradictions. */
+static size_t sound_end(const struct bb_mentions *mentions, size_t first, size_t end)
+{
+    size_t i = first + 1;
+    while (i < end && follows(&mentions->array[i - 1], &mentions->array[i]) == 0)
+        i++;
+    return i;
+}
+
+/* Keeps of each run what decides; a run that contradicts itself stays whole, to be found. */
+static void condense(struct bb_mentions *mentions)
+{
+    struct bb_mention *array = mentions->array;
+    size_t kept = 0;
+    bb_mentions_sort(mentions);
+    for (size_t first = 0, end; first < mentions->count; first = end) {
+        end = bb_mentions_run(mentions, first);
+        bool sound = sound_end(mentions, first, end) == end;
+        bool gap = false;
+        for (size_t i = first; i < end; i++) {
+            if (sound && i > first && i + 2 < end &&
+                bb_mention_sequence(&array[i]) <= mentions->keep_above) {
+                gap = true;
+                continue;
+            }
+            struct bb_mention item = array[i];
+            if (gap)
+                item.op |= BB_MENTION_AFTER_GAP;
+            gap = false;
+            array[kept++] = item;
+        }
+    }
+    mentions->count = kept;
+}
+
+/* Room for one more; false when there is none for this range of keys. */
+static bool make_room(struct bb_mentions *mentions)
+{
+    if (mentions->condense)
+        condense(mentions);
+    bool gained = mentions->count <= mentions->capacity - mentions->capacity / 4;
+    if (!gained && !narrow(mentions))
+        return mentions->count < mentions->capacity;
+    return true;
+}
+
 int bb_mentions_add(struct bb_mentions *mentions, const struct bb_mention *mention)
 {
     uint64_t key = key_of(mentions, mention);
@@ -188,7 +265,7 @@ int bb_mentions_add(struct bb_mentions *mentions, const struct bb_mention *menti
             return 0;
         if (mentions->count < mentions->capacity)
             break;
-        if (!narrow(mentions))
+        if (!make_room(mentions))
             return BB_ERR_MEMORY;
     }
     mentions->array[mentions->count++] = *mention;
@@ -212,6 +289,7 @@ int bb_mentions_load(struct bb_mentions *mentions, const struct bb_scan *scan,
     struct bb_scan_result result;
     if (!mentions->loaded || mentions->by != by || mentions->low != low || mentions->high != high) {
         bb_mentions_begin(mentions, by, low, high);
+        mentions->condense = true;
         int error = bb_scan_journal(scan, NULL, anchor, take, mentions, &result);
         if (error != 0)
             return error;
@@ -220,32 +298,6 @@ int bb_mentions_load(struct bb_mentions *mentions, const struct bb_scan *scan,
     }
     *ret_high = mentions->high;
     return 0;
-}
-
-size_t bb_mentions_run(const struct bb_mentions *mentions, size_t first)
-{
-    const struct bb_mention *array = mentions->array;
-    BB_ASSERT(first < mentions->count);
-    size_t end = first + 1;
-    if (mentions->by == BB_BY_HASH) {
-        while (end < mentions->count && bb_hash_equal(&array[end].hash, &array[first].hash))
-            end++;
-    } else {
-        while (end < mentions->count && array[end].unit == array[first].unit)
-            end++;
-    }
-    return end;
-}
-
-/* Whether `next` may follow `last` on the same hash, or unit. */
-static int follows(const struct bb_mention *last, const struct bb_mention *next)
-{
-    bool present = last->op != BB_ITEM_DELETE;
-    if (next->op == BB_ITEM_PUT)
-        return present ? BB_ERR_OVERLAP : 0;
-    bool same = last->unit == next->unit && last->size == next->size &&
-                bb_hash_equal(&last->hash, &next->hash);
-    return present && same ? 0 : BB_ERR_DAMAGED;
 }
 
 int bb_mentions_fold(const struct bb_mentions *mentions, size_t first, size_t end,
@@ -263,12 +315,13 @@ int bb_mentions_fold(const struct bb_mentions *mentions, size_t first, size_t en
     }
     const struct bb_mention *last = &array[end - 1];
     struct bb_final final = {.last = *last,
-                             .present = last->op != BB_ITEM_DELETE,
-                             .corrupt = last->op == BB_ITEM_MARK,
-                             .first_put = array[first].op == BB_ITEM_PUT};
-    if (mentions->by == BB_BY_HASH && last->op == BB_ITEM_PUT && end - first >= 2) {
+                             .present = bb_mention_op(last) != BB_ITEM_DELETE,
+                             .corrupt = bb_mention_op(last) == BB_ITEM_MARK,
+                             .first_put = bb_mention_op(&array[first]) == BB_ITEM_PUT};
+    final.last.op = bb_mention_op(last);
+    if (mentions->by == BB_BY_HASH && bb_mention_op(last) == BB_ITEM_PUT && end - first >= 2) {
         const struct bb_mention *freed = last - 1;
-        BB_ASSERT(freed->op == BB_ITEM_DELETE);
+        BB_ASSERT(bb_mention_op(freed) == BB_ITEM_DELETE);
         final.has_pair = bb_mention_sequence(freed) == bb_mention_sequence(last);
         final.pair_unit = freed->unit;
         final.pair_size = freed->size;

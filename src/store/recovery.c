@@ -186,6 +186,7 @@ int bb_recovery_scan(struct bb_recovery *recovery, const struct bb_anchor *ancho
     report->last_sequence = recovery->found.last.sequence;
     report->durable = recovery->found.durable;
     recovery->expected = recovery->found.set;
+    recovery->mentions.keep_above = recovery->found.durable;
     return error == 0 ? 0 : refuse_scan(recovery, error);
 }
 

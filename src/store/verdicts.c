@@ -87,13 +87,13 @@ const struct bb_verdict *bb_verdicts_find(const struct bb_verdicts *verdicts,
 
 static bool is_put_of(const struct bb_mention *mention, const struct bb_verdict *verdict)
 {
-    return mention->op == BB_ITEM_PUT && mention->unit == verdict->unit &&
+    return bb_mention_op(mention) == BB_ITEM_PUT && mention->unit == verdict->unit &&
            bb_mention_sequence(mention) == verdict->sequence;
 }
 
 static bool is_undone_delete(const struct bb_mention *mention, const struct bb_verdict *verdict)
 {
-    return verdict->kind == BB_VERDICT_UNDONE && mention->op == BB_ITEM_DELETE &&
+    return verdict->kind == BB_VERDICT_UNDONE && bb_mention_op(mention) == BB_ITEM_DELETE &&
            mention->unit == verdict->pair_unit && bb_mention_sequence(mention) == verdict->sequence;
 }
 

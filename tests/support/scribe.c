@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define DEVICE_SIZE (33 * BB_MIB)
+#define DEVICE_MIB 32 /* without the ring */
 #define SCRATCH_SIZE ((size_t)4 << 20)
 
 static void *must(void *memory)
@@ -122,16 +122,18 @@ static void open_zones(struct scribe *scribe, uint32_t count)
     free(page);
 }
 
-struct scribe *scribe_new(uint64_t seed, uint32_t slice_max)
+struct scribe *scribe_new_with_ring(uint64_t seed, uint32_t slice_max, uint64_t ring_mib)
 {
+    uint64_t device_size = (DEVICE_MIB + ring_mib) * BB_MIB;
     struct scribe *scribe = must(calloc(1, sizeof(*scribe)));
-    struct bb_sim_config sim_config = {.size = DEVICE_SIZE, .seed = seed, .in_order = true};
+    struct bb_sim_config sim_config = {.size = device_size, .seed = seed, .in_order = true};
     struct memindex_config mem_config = {.slice_max = slice_max, .seed = seed};
     scribe->sim = must(bb_sim_open(&sim_config));
     scribe->io = bb_sim_io(scribe->sim);
     scribe->mem = must(memindex_new(&mem_config));
     struct bb_super *super = &scribe->super;
-    int error = bb_layout_make(DEVICE_SIZE, BB_MIB, BB_ZONE_SIZE_MIN, &super->layout);
+    int error = bb_layout_make(device_size, ring_mib * BB_MIB, BB_ZONE_SIZE_MIN, &super->layout);
+    BB_ASSERT(device_size / BB_UNIT_SIZE <= sizeof(scribe->used));
     BB_ASSERT(error == 0);
     struct bb_random random;
     bb_random_seed(&random, seed);
@@ -157,6 +159,11 @@ struct scribe *scribe_new(uint64_t seed, uint32_t slice_max)
     return scribe;
 }
 
+struct scribe *scribe_new(uint64_t seed, uint32_t slice_max)
+{
+    return scribe_new_with_ring(seed, slice_max, 1);
+}
+
 void scribe_free(struct scribe *scribe)
 {
     bb_sim_close(scribe->sim);
@@ -178,7 +185,7 @@ static bool is_free(const struct scribe *scribe, uint64_t unit, uint32_t units)
 
 uint64_t scribe_place(struct scribe *scribe, uint32_t units, struct bb_random *random)
 {
-    uint64_t total = DEVICE_SIZE / BB_UNIT_SIZE;
+    uint64_t total = scribe->io->device_size / BB_UNIT_SIZE;
     uint64_t start = bb_random_below(random, total);
     for (uint64_t i = 0; i < total; i++)
         if (is_free(scribe, (start + i) % total, units))

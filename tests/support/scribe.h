@@ -64,6 +64,8 @@ struct scribe {
 
 /* 33 MiB: a ring of 1 MiB and four zones of 4 MiB, two of them open. */
 struct scribe *scribe_new(uint64_t seed, uint32_t slice_max);
+/* The same with another ring and a device that is larger by the difference. */
+struct scribe *scribe_new_with_ring(uint64_t seed, uint32_t slice_max, uint64_t ring_mib);
 void scribe_free(struct scribe *scribe);
 
 uint32_t scribe_size(unsigned key);

@@ -207,12 +207,81 @@ static void last_item_decides_and_contradictions_are_found(void **state)
     }
 }
 
+/* A journal in which blocks come and go on few units, in an array that holds a fraction of it. */
+static void condensed_items_fold_to_the_same(void **state)
+{
+    (void)state;
+    struct bb_random random;
+    bb_random_seed(&random, 11);
+    struct scribe *scribe = scribe_new_with_ring(1, 0, 2);
+    uint64_t first_unit = bb_layout_zone(&scribe->super.layout, 0).first_unit;
+    uint64_t owner[40] = {0}, count = 0; /* name of the block on a unit, 0: none */
+    for (unsigned record = 0; record < 60; record++) {
+        for (unsigned i = 0; i < 500; i++, count++) {
+            uint64_t at = bb_random_below(&random, 40);
+            uint64_t name = owner[at] != 0 ? owner[at] : at + 1 + 100 * bb_random_below(&random, 3);
+            struct bb_item item = {.op = BB_ITEM_PUT, .size = 9, .unit = first_unit + at};
+            if (owner[at] != 0)
+                item.op = bb_random_below(&random, 4) == 0 ? BB_ITEM_MARK : BB_ITEM_DELETE;
+            owner[at] = item.op == BB_ITEM_DELETE ? 0 : name;
+            bb_hash_of(&name, sizeof(name), &item.hash);
+            scribe_raw(scribe, &item);
+        }
+        assert_true(scribe_record(scribe));
+        scribe_flush(scribe);
+        scribe->item_count = scribe->window_first = 0;
+    }
+    static struct bb_mention small_array[4000], large_array[40000];
+    struct bb_mentions small, large;
+    struct bb_scan scan = {.io = scribe->io,
+                           .super = &scribe->super,
+                           .buf = aligned_alloc(BB_UNIT_SIZE, BB_SCAN_BUFFER_SIZE)};
+    bb_mentions_init(&small, small_array, sizeof(small_array), &scribe->super.layout);
+    bb_mentions_init(&large, large_array, sizeof(large_array), &scribe->super.layout);
+    small.keep_above = 59; /* of the last record everything is kept */
+    for (enum bb_mentions_by by = BB_BY_HASH; by <= BB_BY_UNIT; by++) {
+        uint64_t high;
+        uint64_t max = by == BB_BY_HASH ? UINT64_MAX : 9;
+        assert_int_equal(bb_mentions_load(&large, &scan, &scribe->anchor, by, 0, max, &high), 0);
+        assert_int_equal(large.count, count);
+        assert_int_equal(bb_mentions_load(&small, &scan, &scribe->anchor, by, 0, max, &high), 0);
+        assert_int_equal(high, max);
+        assert_true(small.count <= 4000);
+        size_t a = 0, b = 0;
+        while (a < small.count && b < large.count) {
+            size_t a_end = bb_mentions_run(&small, a), b_end = bb_mentions_run(&large, b);
+            struct bb_final of_small, of_large;
+            struct bb_contradiction contradiction;
+            memset(&of_small, 0, sizeof(of_small));
+            memset(&of_large, 0, sizeof(of_large));
+            assert_int_equal(bb_mentions_fold(&small, a, a_end, &of_small, &contradiction), 0);
+            assert_int_equal(bb_mentions_fold(&large, b, b_end, &of_large, &contradiction), 0);
+            assert_memory_equal(&of_small.last, &of_large.last, sizeof(of_small.last));
+            assert_int_equal(of_small.present, of_large.present);
+            assert_int_equal(of_small.first_put, of_large.first_put);
+            assert_int_equal(of_small.has_pair, of_large.has_pair);
+            size_t recent_small = 0, recent_large = 0;
+            for (size_t i = a; i < a_end; i++)
+                recent_small += bb_mention_sequence(&small.array[i]) > 59 ? 1 : 0;
+            for (size_t i = b; i < b_end; i++)
+                recent_large += bb_mention_sequence(&large.array[i]) > 59 ? 1 : 0;
+            assert_int_equal(recent_small, recent_large);
+            a = a_end;
+            b = b_end;
+        }
+        assert_true(a == small.count && b == large.count);
+    }
+    free(scan.buf);
+    scribe_free(scribe);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_pattern_is_sorted),
         cmocka_unit_test(full_array_keeps_a_complete_lower_range),
         cmocka_unit_test(more_items_of_one_key_than_fit_are_an_error),
+        cmocka_unit_test(condensed_items_fold_to_the_same),
         cmocka_unit_test(last_item_decides_and_contradictions_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -551,12 +551,12 @@ static void bad_slots_of_a_mentioned_page_come_from_the_index(void **state)
 static void scratch_of_four_mib_takes_a_full_ring_in_passes(void **state)
 {
     (void)state;
-    struct scribe *scribe = scribe_new(1, 500);
+    struct scribe *scribe = scribe_new_with_ring(1, 500, 8);
     struct bb_zone zone = bb_layout_zone(&scribe->super.layout, 0);
     uint64_t count = 0, name = 0;
     struct bb_item item = {.op = BB_ITEM_DELETE, .size = 1};
-    for (unsigned round = 0; round < 14; round++) {
-        for (unsigned i = 0; i < BB_RECORD_ITEMS_MAX && round < 13; i++, count++) {
+    for (unsigned round = 0; round < 61; round++) {
+        for (unsigned i = 0; i < BB_RECORD_ITEMS_MAX && round < 60; i++, count++) {
             if (item.op == BB_ITEM_PUT && name > 400) { /* 400 stay, the others come and go */
                 item.op = BB_ITEM_DELETE;
             } else {
@@ -571,7 +571,7 @@ static void scratch_of_four_mib_takes_a_full_ring_in_passes(void **state)
         scribe->item_count = 0;
         scribe->window_first = 0;
     }
-    assert_true(count > 10000);
+    assert_true(count > 80000);
     struct bb_index index = memindex_index(scribe->mem);
     struct bb_explain explain;
     struct bb_recovered recovered;
@@ -584,7 +584,7 @@ static void scratch_of_four_mib_takes_a_full_ring_in_passes(void **state)
     assert_int_equal(recovered.report.items, count);
     assert_in_range(recovered.report.blocks, 400, 401);
     assert_int_equal(memindex_count(scribe->mem), recovered.report.blocks);
-    assert_true(recovered.report.passes > 0);
+    assert_true(recovered.report.passes > 4);
     free(config.scratch);
     scribe_free(scribe);
 }
