@@ -3,9 +3,10 @@
  *
  * Input: one byte of flags, 8-bit device size beyond 8 MiB in units of 64 KiB, two meta pages of
  * 152 bytes, then per page from number 2: 16-bit length of its head, 16-bit length of its tail, the
- * bytes of both. LMDB fills a page from its two ends, so what lies between is zero. bits 0-1  where
- * the pages are: a page has 4096 << n bytes SHORT     a second look at the metas with only part of
- * the head; the length is the last 16 bits
+ * bytes of both. LMDB fills a page from its two ends, so what lies between is zero. Flags:
+ *
+ *   bits 0-1  where the pages are: a page has 4096 << n bytes
+ *   SHORT     a second look at the metas with part of the head; its length is in the last 16 bits
  */
 #include "input.h"
 

@@ -3,9 +3,13 @@
  *
  * Input: 64-bit device size, 32-bit logical sector, then per copy one byte:
  *   bits 0-1  0 blank, 1 a body of 272 bytes follows, 2 the body of the copy before, 3 read error
- *   SEAL      the digest is made right        PLACE     copy number and offset are made right
- *   LATER     generation one higher           POKE      16-bit offset, 8-bit value: one byte
- * changed BROKEN    writing it fails
+ *   SEAL      the digest is made right
+ *   PLACE     copy number and offset are made right
+ *   LATER     generation one higher
+ *   POKE      16-bit offset, 8-bit value: one byte is changed
+ *   BROKEN    healing it fails
+ *
+ * and one byte: the copy (1..4, else none) at which the next update is cut.
  *
  * What decodes must encode to the same bytes; the quorum is compared with one that counts equal
  * bytes. */
@@ -34,6 +38,7 @@ struct fake {
     struct bb_io io;
     struct bb_io_request *queue;
     struct copy copies[COPIES];
+    unsigned cut_at;
 };
 
 static struct copy *copy_at(struct fake *fake, uint64_t offset)
@@ -112,6 +117,7 @@ static void build(struct fake *fake, struct input *input)
         if ((kind & SEAL) != 0)
             reseal(&copy->disk, sizeof(copy->disk), offsetof(struct bb_disk_super, digest));
     }
+    fake->cut_at = input_u8(input);
 }
 
 static void decoded_check(const struct bb_super *super)
@@ -214,27 +220,42 @@ static void no_quorum_check(const struct fake *fake, int result)
             "why there is no quorum");
 }
 
-/* What start-up does next: heal, then a new generation. */
+static void reload(struct fake *fake, struct bb_super_copies *copies, const struct bb_super *super)
+{
+    require(bb_super_load(&fake->io, copies) == 0, "no quorum any more");
+    require(bb_super_equal(&copies->super, super), "another one than was written");
+}
+
+/* A new generation. Cut in its first pair it never was, cut in its second it stands. */
+static void update(struct fake *fake, struct bb_super_copies *copies)
+{
+    struct bb_super before = copies->super, super = before;
+    bool cut = fake->cut_at >= 1 && fake->cut_at <= COPIES;
+    if (cut)
+        fake->copies[fake->cut_at - 1].broken = true;
+    super.epoch++;
+    require(bb_super_write(&fake->io, &super) == (cut ? -EIO : 0), "write");
+    require(super.generation == before.generation + 1, "generation of an update");
+    reload(fake, copies, cut && fake->cut_at <= 2 ? &before : &super);
+    if (!cut)
+        require(copies->equal_count == COPIES, "not all equal after a write");
+}
+
+/* What start-up does: heal, then a new generation. */
 static void start(struct fake *fake, struct bb_super_copies *copies)
 {
     struct bb_super super = copies->super;
     bool broken = false;
     for (unsigned i = 0; i < COPIES; i++)
         broken = broken || (copies->differs[i] && fake->copies[i].broken);
-    int result = bb_super_heal(&fake->io, copies);
-    require(result == (broken ? -EIO : 0), "heal");
-    require(bb_super_load(&fake->io, copies) == 0, "no quorum after healing");
-    require(bb_super_equal(&copies->super, &super), "healed to another one");
+    require(bb_super_heal(&fake->io, copies) == (broken ? -EIO : 0), "heal");
+    reload(fake, copies, &super);
     if (broken)
         return;
     require(copies->equal_count == COPIES, "not all equal after healing");
     for (unsigned i = 0; i < COPIES; i++)
         fake->copies[i].broken = false;
-    super.epoch++;
-    require(bb_super_write(&fake->io, &super) == 0, "write");
-    require(bb_super_load(&fake->io, copies) == 0, "no quorum after a write");
-    require(copies->equal_count == COPIES, "not all equal after a write");
-    require(bb_super_equal(&copies->super, &super), "another one was written");
+    update(fake, copies);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -114,7 +114,9 @@ static void put_body(struct seed *seed, const struct bb_super *super, unsigned c
     seed_put(seed, &disk, SUPER_BODY);
 }
 
-static void super_seed(const char *name, const struct bb_super *super, const unsigned kinds[4])
+/* With COPY_POKE the lowest bit of the byte at `poke` changes. */
+static void super_seed_poked(const char *name, const struct bb_super *super,
+                             const unsigned kinds[4], size_t poke, unsigned cut_at)
 {
     struct seed seed = {.size = 0};
     seed_number(&seed, super->layout.device_size, 8);
@@ -125,11 +127,17 @@ static void super_seed(const char *name, const struct bb_super *super, const uns
         else
             seed_number(&seed, kinds[i], 1);
         if ((kinds[i] & COPY_POKE) != 0) {
-            seed_number(&seed, BB_UNIT_SIZE - 1, 2);
+            seed_number(&seed, poke, 2);
             seed_number(&seed, 1, 1);
         }
     }
+    seed_number(&seed, cut_at, 1);
     seed_end(&seed, "super", name);
+}
+
+static void super_seed(const char *name, const struct bb_super *super, const unsigned kinds[4])
+{
+    super_seed_poked(name, super, kinds, 0, 0);
 }
 
 static void super_seeds(void)
@@ -149,7 +157,16 @@ static void super_seeds(void)
                (unsigned[]){COPY_BLANK, COPY_BLANK, COPY_BODY, COPY_UNREADABLE});
     super_seed("blank", &super, (unsigned[]){COPY_BLANK, COPY_BLANK, COPY_BLANK, COPY_BLANK});
     super_seed("head-only", &super, (unsigned[]){COPY_BODY, whole, COPY_BLANK, COPY_BLANK});
-    super_seed("reserved-byte", &super, (unsigned[]){COPY_BODY, whole, whole, whole | COPY_POKE});
+    super_seed_poked("reserved-byte", &super,
+                     (unsigned[]){COPY_BODY, whole, whole, whole | COPY_POKE}, BB_UNIT_SIZE - 1, 0);
+    super_seed_poked("one-field-differs", &super,
+                     (unsigned[]){COPY_BODY, whole, whole, whole | COPY_POKE},
+                     offsetof(struct bb_disk_super, epoch), 0);
+    for (unsigned copy = 1; copy <= BB_SUPER_COPY_COUNT; copy++) {
+        char name[] = "update-cut-at-0";
+        name[sizeof(name) - 2] = (char)('0' + copy);
+        super_seed_poked(name, &super, (unsigned[]){COPY_BODY, whole, whole, whole}, 0, copy);
+    }
     super_seed("heal-fails", &super,
                (unsigned[]){COPY_BODY, whole, COPY_BLANK, COPY_UNREADABLE | COPY_BROKEN});
     other = sample_super(64 << 20, 1);

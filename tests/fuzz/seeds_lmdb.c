@@ -17,7 +17,10 @@
 #define TRANSACTION 4u
 
 enum { MAIN = 2, BLOCK = 3, STATE = 4, FREE = 5, BELOW = 6 };
-enum free_shape { FREE_LEAF, FREE_BRANCH, FREE_RUN };
+enum free_shape { FREE_LEAF, FREE_BRANCH, FREE_RUN, FREE_LONG_RUN };
+
+#define RUN_SIZE (4096u + 512)
+#define LONG_RUN_SIZE ((1u << 20) + 8192) /* more than the reader takes at once */
 
 struct env {
     uint32_t page_size;
@@ -80,6 +83,15 @@ static struct lmdb_disk_db make_db(uint64_t root, unsigned depth, uint64_t entri
     };
 }
 
+static void make_main(const struct lmdb_disk_db dbs[2])
+{
+    static const char *const names[2] = {BB_INDEX_BLOCK_NAME, BB_INDEX_STATE_NAME};
+    page_begin(MAIN, LMDB_P_LEAF);
+    for (unsigned i = 0; i < 2; i++)
+        node_add(MAIN, names[i], strlen(names[i]), &dbs[i], sizeof(dbs[i]), sizeof(dbs[i]),
+                 LMDB_F_SUBDATA);
+}
+
 static void make_blocks(void)
 {
     struct bb_hash hash;
@@ -97,9 +109,7 @@ static void make_blocks(void)
              0);
 
     struct lmdb_disk_db dbs[2] = {make_db(BLOCK, 1, 1), make_db(STATE, 1, 1)};
-    page_begin(MAIN, LMDB_P_LEAF);
-    node_add(MAIN, BB_INDEX_BLOCK_NAME, 5, &dbs[0], sizeof(dbs[0]), sizeof(dbs[0]), LMDB_F_SUBDATA);
-    node_add(MAIN, BB_INDEX_STATE_NAME, 5, &dbs[1], sizeof(dbs[1]), sizeof(dbs[1]), LMDB_F_SUBDATA);
+    make_main(dbs);
 }
 
 /* A record of the free list: pages first + count - 1 down to first, freed by `transaction`. */
@@ -113,19 +123,23 @@ static void free_add(uint32_t number, uint64_t transaction, uint64_t first, uint
     node_add(number, &transaction, sizeof(transaction), list, size, (uint32_t)size, 0);
 }
 
-/* A run of two pages, in which most of the list is room. */
-static void make_run(void)
+/* A run of several pages, in which most of the list is room; their number. */
+static uint32_t make_run(uint32_t size)
 {
-    const uint64_t transaction = TRANSACTION, run = BELOW, list[3] = {2, 9, 8};
-    const uint32_t size = env.page_size + 512;
+    const uint64_t transaction = TRANSACTION, run = BELOW;
+    const uint32_t pages = (uint32_t)(sizeof(struct lmdb_disk_header) + size - 1) / 4096 + 1;
+    const uint64_t list[3] = {2, BELOW + pages + 1, BELOW + pages};
+    BB_ASSERT(env.page_size == 4096);
     page_begin(FREE, LMDB_P_LEAF);
     node_add(FREE, &transaction, sizeof(transaction), &run, sizeof(run), size, LMDB_F_BIGDATA);
     struct lmdb_disk_header header = {.page = bb_le64_make(BELOW),
                                       .flags = bb_le16_make(LMDB_P_OVERFLOW),
-                                      .lower = bb_le16_make(2)};
+                                      .lower = bb_le16_make((uint16_t)pages)};
     memset(env.pages[BELOW], 0, 2 * sizeof(env.pages[BELOW]));
     memcpy(env.pages[BELOW], &header, sizeof(header));
     memcpy(env.pages[BELOW] + sizeof(header), list, sizeof(list));
+    env.last_page = BELOW + pages + 1;
+    return pages;
 }
 
 static void make_branch(void)
@@ -147,10 +161,10 @@ static struct lmdb_disk_db make_free(enum free_shape shape)
     if (shape == FREE_BRANCH) {
         make_branch();
         db = make_db(FREE, 2, 3);
-    } else if (shape == FREE_RUN) {
-        make_run();
+    } else if (shape == FREE_RUN || shape == FREE_LONG_RUN) {
+        uint32_t pages = make_run(shape == FREE_RUN ? RUN_SIZE : LONG_RUN_SIZE);
         db = make_db(FREE, 1, 1);
-        db.overflow_pages = bb_le64_make(2);
+        db.overflow_pages = bb_le64_make(pages);
     } else {
         page_begin(FREE, LMDB_P_LEAF);
         free_add(FREE, 3, 6, 2);
@@ -180,6 +194,16 @@ static void make_env(uint32_t page_size, enum free_shape shape)
             .last_page = bb_le64_make(env.last_page),
             .transaction = bb_le64_make(TRANSACTION - i),
         };
+}
+
+/* The root of "block" is a branch; what is below it is not read. */
+static void make_deep_block(void)
+{
+    struct lmdb_disk_db dbs[2] = {make_db(BLOCK, 2, 2), make_db(STATE, 1, 1)};
+    page_begin(BLOCK, LMDB_P_BRANCH);
+    node_add(BLOCK, "", 0, NULL, 0, 10, 0);
+    node_add(BLOCK, "\x80", 1, NULL, 0, 11, 0);
+    make_main(dbs);
 }
 
 /* The longest run of zeros of a page separates its head from its tail. */
@@ -217,9 +241,7 @@ static void seed_first_transaction(void)
 {
     make_env(4096, FREE_LEAF);
     struct lmdb_disk_db none = make_db(LMDB_NO_PAGE, 0, 0);
-    page_begin(MAIN, LMDB_P_LEAF);
-    node_add(MAIN, BB_INDEX_BLOCK_NAME, 5, &none, sizeof(none), sizeof(none), LMDB_F_SUBDATA);
-    node_add(MAIN, BB_INDEX_STATE_NAME, 5, &none, sizeof(none), sizeof(none), LMDB_F_SUBDATA);
+    make_main((struct lmdb_disk_db[]){none, none});
     none.pad = env.metas[0].free.pad;
     none.flags = env.metas[0].free.flags;
     for (unsigned i = 0; i < 2; i++) {
@@ -289,6 +311,11 @@ void seeds_lmdb(void)
     env_seed("branch");
     make_env(4096, FREE_RUN);
     env_seed("run");
+    make_env(4096, FREE_LONG_RUN);
+    env_seed("long-run");
+    make_env(4096, FREE_LEAF);
+    make_deep_block();
+    env_seed("block-below-a-branch");
     seed_first_transaction();
     seed_empty();
     damage_seeds();
