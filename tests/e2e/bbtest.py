@@ -276,7 +276,9 @@ class Daemon:
         """SIGTERM; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
+        code = self.process.wait(seconds)
+        return_port(self.port)
+        return code
 
     def fail_writes(self, offset):
         """From here on writes at and behind a byte offset of any file fail."""
@@ -288,6 +290,7 @@ class Daemon:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        return_port(self.port)
 
 
 class Store:
@@ -367,8 +370,13 @@ def case(sentence, when="normal", waits=False):
     return mark
 
 
+def short(value):
+    text = repr(value)
+    return text if len(text) <= 300 else f"{text[:200]} ... {text[-80:]}"
+
+
 def expect(found, wanted, what="value"):
-    assert found == wanted, f"{what}: {found!r} instead of {wanted!r}"
+    assert found == wanted, f"{what}: {short(found)} instead of {short(wanted)}"
 
 
 class _Result:

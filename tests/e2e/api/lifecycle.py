@@ -94,7 +94,7 @@ def clean_stop(_):
         server = store.start()
         server.put(os.urandom(100))
         server.process.send_signal(sign)
-        expect(server.process.wait(20), 0, "exit code")
+        expect(server.stop(), 0, "exit code")
         server = store.start()
         status = json.loads(server.ask("GET", "/status").text())
         expect((status["recovery"]["clean"], status["recovery"]["items"]), (True, 0), "recovery")
@@ -129,7 +129,7 @@ def draining(_):
         slow.send(data[50000:])
         reply = slow.reply()
         expect((reply.status, reply.get("connection")), (201, "close"), "the running PUT")
-    expect(server.process.wait(20), 0, "exit code")
+    expect(server.stop(), 0, "exit code")
     server = store.start()
     expect(server.get(sha(data)), data, "it was stored")
     expect(server.stop(), 0, "exit code")
@@ -193,7 +193,7 @@ def journal_write_fails(_):
     reply = server.ask("DELETE", "/block/" + before)
     expect(reply.status, 503, "DELETE")
     assert reply.get("retry-after"), "Retry-After"
-    expect(server.process.wait(20), 13, "exit code")
+    expect(server.stop(), 13, "exit code")
     expect(server.log().count("fatal"), 1, "said once")
     server = store.start()
     assert server.get(before) in (None, b"before"), "the block is whole or gone"
@@ -217,7 +217,7 @@ def index_gone(_):
             server.get(sha(b"%d" % i))
     except (OSError, Closed):
         pass
-    expect(server.process.wait(20), 13, "exit code")
+    expect(server.stop(), 13, "exit code")
     assert store.index in server.log() and "index" in server.log(), server.log()
 
 

@@ -115,7 +115,7 @@ def missing(server):
 @case("missing takes 10,000 hashes and no more", "quick")
 def missing_many(server):
     stored = server.put(b"one of many")
-    asked = [sha(b"%d" % i) for i in range(10000)]
+    asked = [sha(b"asked %d" % i) for i in range(10000)]
     asked[5000] = stored
     for end in ("\n", "\r\n"):
         reply = server.ask("POST", "/blocks/missing", body=end.join(asked).encode())
