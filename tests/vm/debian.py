@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the virtual machine is made of: Debian packages, fetched once into build/vm.
+
+Only the emulator is installed on the host.  Kernel and busybox are unpacked, never installed.
+"""
+import os
+import shutil
+import subprocess
+import typing
+
+KERNEL_META = "linux-image-cloud-amd64"
+HOST_PACKAGES = "qemu-system-x86 libc-bin"
+
+
+class Kernel(typing.NamedTuple):
+    version: str
+    image: str
+    modules: str  # folder that holds kernel/
+
+
+def prepare(top, cache):
+    """Gets what is missing; a reason why there can be no machine, or None."""
+    machine = os.uname().machine
+    if machine != "x86_64":
+        return f"the machine is made of amd64 packages, this is {machine}"
+    script = f". tests/lib/packages.sh; bb_packages_install {HOST_PACKAGES}"
+    environment = dict(os.environ, BB_PACKAGES_LOG=os.path.join(cache, "packages.log"))
+    if subprocess.run(["bash", "-c", script], cwd=top, env=environment, check=False).returncode:
+        return "the emulator cannot be installed"
+    for name, find in (("kernel", kernel_package), ("busybox", lambda: "busybox-static")):
+        if not os.path.isdir(os.path.join(cache, name)) and not fetch(cache, name, find()):
+            return f"the package of the {name} cannot be fetched"
+    return None
+
+
+def kernel_package():
+    """The package that the newest kernel of this Debian is in."""
+    depends = subprocess.run(["apt-cache", "depends", KERNEL_META], stdout=subprocess.PIPE, text=True,
+                             check=False).stdout
+    for word in depends.split():
+        if word.startswith("linux-image-"):
+            package = word
+    return package if depends else KERNEL_META
+
+
+def fetch(cache, name, package):
+    """Unpacks a package into cache/name, complete or not at all."""
+    partial = os.path.join(cache, name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    os.makedirs(os.path.join(partial, "deb"))
+    print(f"fetching {package}", flush=True)
+    download = ["apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package]
+    if subprocess.run(download, cwd=os.path.join(partial, "deb"), check=False).returncode != 0:
+        return False
+    for file in os.listdir(os.path.join(partial, "deb")):
+        subprocess.run(["dpkg-deb", "-x", os.path.join(partial, "deb", file), partial], check=True)
+    shutil.rmtree(os.path.join(partial, "deb"))
+    os.rename(partial, os.path.join(cache, name))
+    return True
+
+
+def kernel(cache):
+    boot = os.path.join(cache, "kernel/boot")
+    image = next(name for name in os.listdir(boot) if name.startswith("vmlinuz-"))
+    version = image.removeprefix("vmlinuz-")
+    return Kernel(version, os.path.join(boot, image),
+                  os.path.join(cache, "kernel/lib/modules", version))
+
+
+def busybox(cache):
+    return os.path.join(cache, "busybox/bin/busybox")
