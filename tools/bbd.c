@@ -399,6 +399,23 @@ static void *startup_main(void *argument)
     return NULL;
 }
 
+static void log_shape(const struct daemon *daemon, const struct bb_budget *budget, bool inlined)
+{
+    char memory[32];
+    char io[32];
+    bb_log(BB_LOG_INFO,
+           "version %s, data %s, index %s, %u workers, controller %s, memory %s (%s I/O), "
+           "%u connections",
+           BB_VERSION, daemon->data.path, daemon->index.path, budget->workers,
+           inlined ? "in worker 0" : "in its own thread",
+           bb_text_of_size(budget->memory, memory, sizeof(memory)),
+           bb_text_of_size((uint64_t)budget->workers * budget->io_per_worker, io, sizeof(io)),
+           budget->connections);
+    if (!bb_server_shared(daemon->server)->buffers_registered)
+        bb_log(BB_LOG_WARNING, "the kernel does not take the I/O buffers (RLIMIT_MEMLOCK); every "
+                               "transfer costs more; raise LimitMEMLOCK");
+}
+
 static int start(struct daemon *daemon, const struct bb_budget *budget)
 {
     const struct options *options = &daemon->options;
@@ -422,6 +439,7 @@ static int start(struct daemon *daemon, const struct bb_budget *budget)
         bb_log(BB_LOG_ERROR, "cannot start: %s", reason != NULL ? reason : bb_err_text(error));
         return error;
     }
+    log_shape(daemon, budget, server.controller_inline);
     struct bb_startup_config startup = {
         .server = daemon->server,
         .data = &daemon->data,

@@ -74,8 +74,10 @@ struct bb_conn {
     struct bb_http_request http; /* spans point into head */
     struct bb_route route;
     struct bb_request request; /* to the store */
-    bool if_absent;            /* PUT: refuse when stored */
-    bool has_digest;           /* the client said what the body hashes to */
+    uint64_t reserved_unit;    /* while a lookup uses the request that holds the reservation */
+    uint32_t reserved_order;
+    bool if_absent;  /* PUT: refuse when stored */
+    bool has_digest; /* the client said what the body hashes to */
     struct bb_hash digest;
     uint8_t nonce[64];
     uint32_t nonce_size;

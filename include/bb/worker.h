@@ -56,6 +56,7 @@ struct bb_shared {
     struct bb_control *control;
     bool controller_inline;
     bool only_6_1;
+    bool buffers_registered; /* by every worker; known after the start */
     struct bb_listener *listeners;
     unsigned listener_count;
     struct bb_worker *workers;
@@ -116,6 +117,7 @@ struct bb_worker {
     sem_t *started;           /* posted once by the thread */
     int start_error;
     const char *start_reason;
+    bool buffers_registered; /* set before `started` is posted */
 };
 
 /* Before the threads: memory, connections, queues. shared->control and budget are set. */

@@ -3,11 +3,11 @@
  *
  *   state     waits for          leads to
  *   HEAD      bytes              HEAD, SEND (refused), what the verb begins with, gone
- *   LOOKUP    store              RESERVE, BUFFER, READ, VERIFY, SEND
- *   RESERVE   store              BUFFER, CONTINUE, BODY, COMMIT, SEND (503, 507)
- *   BUFFER    pool of buffers    CONTINUE, BODY, COMMIT, READ, ASK, SEND (503)
+ *   LOOKUP    store              RESERVE, BUFFER, COMMIT, READ, SEND
+ *   RESERVE   store              BUFFER, CONTINUE, BODY, LOOKUP, COMMIT, SEND (503, 507)
+ *   BUFFER    pool of buffers    CONTINUE, BODY, LOOKUP, COMMIT, READ, ASK, SEND (503)
  *   CONTINUE  100 is sent        BODY, gone
- *   BODY      bytes              BODY, COMMIT, ASK, SEND (4xx), gone
+ *   BODY      bytes              BODY, LOOKUP, COMMIT, ASK, SEND (4xx), gone
  *   COMMIT    store              SEND
  *   READ      store              VERIFY, MARK, SEND (500)
  *   VERIFY    its turn           SEND, MARK

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * PUT, POST and DELETE of a block.
  *
- *   PUT:  [LOOKUP when the client waits for 100] -> RESERVE -> [BUFFER] -> body -> COMMIT -> SEND
+ *   PUT:  [LOOKUP when the client waits for 100] -> RESERVE -> [BUFFER] -> body
+ *         -> [LOOKUP when the body is large] -> COMMIT -> SEND
  *
- * Room is reserved before the body is read, so that 507 and 503 cost the client no upload. What the
- * head says about the body is turned into values before a chunked body overwrites the head.
+ * The commit finds duplicates anyway, after their bytes were written; asking first costs a small
+ * body more than it saves and spares a large one the write. Room is reserved before the body is
+ * read, so that 507 and 503 cost the client no upload. What the head says about the body is turned
+ * into values before a chunked body overwrites the head.
  */
 #include "bb/conn.h"
 #include "bb/err.h"
@@ -12,6 +15,8 @@
 
 #include <errno.h>
 #include <string.h>
+
+#define LOOKUP_FIRST_SIZE (32u << 10)
 
 /* Takes in one digest field. False when replied. */
 static bool take_digest(struct bb_conn *conn, struct bb_http_span field, const char *name)
@@ -106,17 +111,35 @@ static void send_exists(struct bb_conn *conn, const struct bb_hash *hash)
     bb_conn_send(conn, &reply, text, sizeof(text) - 1);
 }
 
+static void commit(struct bb_conn *conn)
+{
+    struct bb_request *request = bb_conn_request(conn, BB_CONN_COMMIT);
+    request->op.size = (uint32_t)conn->body_len;
+    request->buf = conn->buf;
+    request->flags = conn->if_absent ? BB_OP_NO_REPLACE : 0;
+    conn->reserved = false; /* the put consumes it */
+    bb_port_put(conn->worker->port, request);
+}
+
 static void looked_up(struct bb_conn *conn, int result)
 {
+    const struct bb_hash hash = conn->request.op.hash;
+    if (conn->reserved) { /* the answer stands where the reservation was */
+        conn->request.op.unit = conn->reserved_unit;
+        conn->request.op.order = conn->reserved_order;
+    }
     if (result == -ENOENT || result == BB_ERR_CORRUPT) {
-        reserve(conn);
+        if (conn->reserved)
+            commit(conn);
+        else
+            reserve(conn);
     } else if (result < 0) {
         bb_conn_fail(conn, result);
     } else if (conn->if_absent) {
-        send_exists(conn, &conn->route.hash);
+        send_exists(conn, &hash);
     } else {
         BB_COUNT(conn->worker, duplicate, 1);
-        send_name(conn, 200, &conn->route.hash);
+        send_name(conn, 200, &hash);
     }
 }
 
@@ -184,13 +207,16 @@ void bb_put_body(struct bb_conn *conn)
         bb_conn_busy(conn);
         return;
     }
-    struct bb_request *request = bb_conn_request(conn, BB_CONN_COMMIT);
-    request->op.hash = hash;
-    request->op.size = (uint32_t)conn->body_len;
-    request->buf = conn->buf;
-    request->flags = conn->if_absent ? BB_OP_NO_REPLACE : 0;
-    conn->reserved = false; /* the put consumes it */
-    bb_port_put(conn->worker->port, request);
+    conn->request.op.hash = hash;
+    if (conn->body_len < LOOKUP_FIRST_SIZE) {
+        commit(conn);
+        return;
+    }
+    conn->reserved_unit = conn->request.op.unit;
+    conn->reserved_order = conn->request.op.order;
+    struct bb_request *request = bb_conn_request(conn, BB_CONN_LOOKUP);
+    request->flags = 0;
+    bb_port_lookup(conn->worker->port, request);
 }
 
 void bb_delete_begin(struct bb_conn *conn)

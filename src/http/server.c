@@ -108,6 +108,7 @@ static int init_shared(struct bb_server *server)
     shared->listeners = config->listeners;
     shared->listener_count = config->listener_count;
     shared->worker_count = config->budget.workers;
+    shared->buffers_registered = true;
     shared->on_fatal = fatal;
     shared->context = server;
     unsigned threads = shared->worker_count + (shared->controller_inline ? 0 : 1);
@@ -148,8 +149,11 @@ static int start_threads(struct bb_server *server, const char **ret_reason)
         *ret_reason = server->control_reason;
     }
     for (unsigned i = 0; i < shared->worker_count && error == 0; i++) {
-        error = shared->workers[i].start_error;
-        *ret_reason = shared->workers[i].start_reason;
+        const struct bb_worker *worker = &shared->workers[i];
+        error = worker->start_error;
+        *ret_reason = worker->start_reason;
+        if (error == 0 && !worker->buffers_registered)
+            shared->buffers_registered = false;
     }
     return error;
 }

@@ -93,6 +93,7 @@ static int open_ring(struct bb_worker *worker)
     int error = bb_ring_open(&config, &worker->ring, &worker->start_reason);
     if (error != 0)
         return error;
+    worker->buffers_registered = bb_ring_get_stats(worker->ring)->buffers_registered;
     struct bb_port_config port = {
         .index = worker->index,
         .io = bb_ring_io(worker->ring),

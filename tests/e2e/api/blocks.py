@@ -2,6 +2,7 @@
 """Blocks: PUT, POST, GET, HEAD, DELETE, conditions, ranges, proof, corruption."""
 
 import hashlib
+import json
 import os
 import re
 
@@ -32,14 +33,18 @@ def put_new(server):
 
 @case("a stored block gives 200 with the same fields", "quick")
 def put_again(server):
-    data = fresh()
-    server.put(data)
-    for method, target in (("PUT", "/block"), ("POST", "/block"), ("PUT", "/block/" + sha(data))):
-        reply = server.ask(method, target, body=data)
-        expect(reply.status, 200, f"{method} {target}")
-        expect(reply.text(), sha(data) + "\n", "body")
-        expect(reply.get("location"), "/block/" + sha(data), "Location")
-        expect(reply.get("etag"), f'"{sha(data)}"', "ETag")
+    for size in (0, 4096, 32768, 100000, 1 << 20):
+        data = fresh(size)
+        server.put(data)
+        used = json.loads(server.ask("GET", "/status").text())["space"]["used"]
+        for method, target in (("PUT", "/block"), ("POST", "/block"), ("PUT", "/block/" + sha(data))):
+            reply = server.ask(method, target, body=data)
+            expect(reply.status, 200, f"{method} {target}")
+            expect(reply.text(), sha(data) + "\n", "body")
+            expect(reply.get("location"), "/block/" + sha(data), "Location")
+            expect(reply.get("etag"), f'"{sha(data)}"', "ETag")
+        after = json.loads(server.ask("GET", "/status").text())["space"]["used"]
+        expect(after, used, "used space")
 
 
 @case("a body with another hash than the path is 422 and nothing is stored", "quick")
@@ -58,7 +63,11 @@ def put_wrong_hash(server):
 
 @case("If-None-Match: * on a stored block is 412 with ETag, on a new one 201", "quick")
 def put_if_absent(server):
-    data = fresh()
+    for size in (4096, 100000):
+        check_if_absent(server, fresh(size))
+
+
+def check_if_absent(server, data):
     for target in ("/block", "/block/" + sha(data)):
         reply = server.ask("PUT", target, {"If-None-Match": "*"}, body=data)
         if target == "/block":
