@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine that is measured on: programs, ports, memory cgroups, processor time.
+
+Whatever is started, attached or made here is registered with at_exit() and undone, exactly and in
+reverse order, also after an exception.
+"""
+import glob
+import os
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+TICK_US = 1000000 // os.sysconf("SC_CLK_TCK")
+
+
+class Unable(Exception):
+    """Something cannot be measured here; the text says why."""
+
+
+class Refused(Exception):
+    """A device or an option that will not do; the text says why and what would."""
+
+
+# ---- undoing ----
+
+_undo = []
+
+
+def at_exit(function, *arguments):
+    _undo.append((function, arguments))
+
+
+def undo_all(down_to=0):
+    while len(_undo) > down_to:
+        function, arguments = _undo.pop()
+        try:
+            function(*arguments)
+        except Exception as error:  # pylint: disable=broad-except  # the others have to be undone
+            print(f"cleaning up: {error}", file=sys.stderr)
+
+
+def undo_mark():
+    return len(_undo)
+
+
+# ---- programs ----
+
+def find_program(*names):
+    """Path of the first that is installed, /usr/sbin included, or None."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin:/usr/local/sbin"
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+def need_program(name, package):
+    found = find_program(name)
+    if not found:
+        raise Unable(f"{name} is not installed (apt-get install {package})")
+    return found
+
+
+class Done:
+    """How a program ended: code, out, err, and cpu_us, its processor time with its children."""
+
+    def __init__(self, code, out, err, cpu_us):
+        self.code, self.out, self.err, self.cpu_us = code, out, err, cpu_us
+
+
+def run(*command, timeout=600, check=True, env=None):
+    """Runs a program to its end. Alone: the processor time is what all ended children used."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, errors="replace", timeout=timeout,
+                          check=False, env=env)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    if check and done.returncode != 0:
+        raise Unable(f"{os.path.basename(str(command[0]))} ended with {done.returncode}: "
+                     f"{(done.stderr or done.stdout).strip()[-400:]}")
+    return Done(done.returncode, done.stdout, done.stderr, cpu * 1e6)
+
+
+def start(command, log, env=None):
+    """A process in the background, ended at the latest at exit."""
+    with open(log, "ab") as out:
+        process = subprocess.Popen(  # pylint: disable=consider-using-with
+            [str(word) for word in command], stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+            env=env)
+    at_exit(end, process)
+    return process
+
+
+def end(process, seconds=30):
+    """SIGTERM, after a while SIGKILL; returns the exit code."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.wait()
+
+
+def wait_until(condition, what, seconds=30, step=0.01):
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise Unable(f"not within {seconds} s: {what}")
+        time.sleep(step)
+
+
+def read_text(path, default=""):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return default
+
+
+def write_text(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+# ---- ports and folders ----
+
+_ports = set()
+
+
+def free_port():
+    """A port that nobody listens on: from BB_PORT on, or between 22000 and 22999."""
+    base = int(os.environ.get("BB_PORT", "0"))
+    for port in range(base, base + 20) if base else range(22000, 23000):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _ports:
+            _ports.add(port)
+            return port
+    raise Unable("no free port")
+
+
+def port_answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+def new_folder(base, name):
+    path = tempfile.mkdtemp(prefix=f"bb-bench-{name}-", dir=base)
+    at_exit(shutil.rmtree, path, True)
+    os.chmod(path, 0o755)
+    return path
+
+
+# ---- processor time ----
+
+def cpu_of(pids):
+    """Microseconds that processes have used, io-wq workers and other threads included."""
+    total = 0
+    for pid in pids:
+        text = read_text(f"/proc/{pid}/stat")
+        if text:
+            fields = text[text.rindex(")") + 2:].split()
+            total += int(fields[11]) + int(fields[12])
+    return total * TICK_US
+
+
+def children_of(pid):
+    """Processes whose parent it is."""
+    found = []
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        text = read_text(path)
+        if text and int(text[text.rindex(")") + 2:].split()[1]) == pid:
+            found.append(int(path.split("/")[2]))
+    return found
+
+
+def busy_us():
+    """Processor time that anything on this machine has used, idle and waiting apart."""
+    user, nice, system, _, _, irq, softirq = map(int, read_text("/proc/stat").split()[1:8])
+    return (user + nice + system + irq + softirq) * TICK_US
+
+
+def rss_anon(pid):
+    found = re.search(r"^RssAnon:\s+(\d+) kB", read_text(f"/proc/{pid}/status"), re.M)
+    return int(found.group(1)) * KIB if found else 0
+
+
+class Watch(threading.Thread):
+    """Looks at a process ten times a second: the processor time of its io-wq workers (which end when
+    they idle, so it adds up what it saw) and the peak of its anonymous memory."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid, self.stopped = pid, threading.Event()
+        self.seen, self.base, self.peak = {}, {}, 0
+
+    def look(self):
+        for path in glob.glob(f"/proc/{self.pid}/task/*/stat"):
+            text = read_text(path)
+            if "(iou-wrk" in text:
+                fields = text[text.rindex(")") + 2:].split()
+                self.seen[path] = int(fields[11]) + int(fields[12])
+        self.peak = max(self.peak, rss_anon(self.pid))
+
+    def run(self):
+        while not self.stopped.wait(0.1):
+            self.look()
+
+    def __enter__(self):
+        self.look()
+        self.base = dict(self.seen)
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.look()
+        self.stopped.set()
+        self.join()
+
+    def worker_us(self):
+        return TICK_US * sum(ticks - self.base.get(path, 0) for path, ticks in self.seen.items())
+
+
+class Punts:
+    """Counts requests that io_uring hands to its worker threads, where tracefs can be read."""
+
+    def __init__(self):
+        self.folder = None
+
+    def __enter__(self):
+        event = "events/io_uring/io_uring_queue_async_work/enable"
+        for root in ("/sys/kernel/tracing", "/sys/kernel/debug/tracing"):
+            if os.path.exists(f"{root}/{event}"):
+                folder = f"{root}/instances/bb-bench-{os.getpid()}"
+                try:
+                    os.mkdir(folder)
+                    self.folder = folder
+                    write_text(f"{folder}/{event}", "1")
+                except OSError:
+                    self.__exit__()
+                break
+        return self
+
+    def count(self):
+        """None where it cannot be counted."""
+        if self.folder is None:
+            return None
+        total = 0
+        for path in glob.glob(f"{self.folder}/per_cpu/cpu*/stats"):
+            for word in ("entries", "overrun", "dropped events"):
+                found = re.search(rf"^{word}: (\d+)", read_text(path), re.M)
+                total += int(found.group(1)) if found else 0
+        return total
+
+    def __exit__(self, *_):
+        if self.folder is not None:
+            os.rmdir(self.folder)
+            self.folder = None
+
+
+def memory_available():
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", read_text("/proc/meminfo"), re.M)
+    return int(found.group(1)) * KIB if found else 0
+
+
+# ---- memory cgroups ----
+
+class Cgroup:
+    """A memory limit for the processes that are started through prefix(); version 1 or 2."""
+
+    def __init__(self, limit):
+        self.path, self.version = self.make()
+        at_exit(self.remove)
+        try:
+            if self.version == 2:
+                write_text(f"{self.path}/memory.max", str(limit))
+                if os.path.exists(f"{self.path}/memory.swap.max"):
+                    write_text(f"{self.path}/memory.swap.max", "0")
+            else:
+                write_text(f"{self.path}/memory.limit_in_bytes", str(limit))
+        except OSError as error:
+            raise Unable(f"memory cgroup: {error}") from error
+
+    @staticmethod
+    def base():
+        for line in read_text("/proc/mounts").splitlines():
+            _, where, kind, options = line.split()[:4]
+            if kind == "cgroup" and "memory" in options.split(","):
+                return where, 1
+            if kind == "cgroup2" and "memory" in read_text(where + "/cgroup.controllers").split():
+                if "memory" not in read_text(where + "/cgroup.subtree_control").split():
+                    try:
+                        write_text(where + "/cgroup.subtree_control", "+memory")
+                    except OSError:
+                        continue
+                return where, 2
+        raise Unable("no memory cgroup can be made here (root and the memory controller are needed)")
+
+    def make(self):
+        where, version = self.base()
+        path = f"{where}/bb-bench-{os.getpid()}-{time.monotonic_ns()}"
+        try:
+            os.mkdir(path)
+        except OSError as error:
+            raise Unable(f"memory cgroup: {error}") from error
+        return path, version
+
+    def prefix(self):
+        return ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', self.path]
+
+    def killed(self):
+        """How often the kernel killed a process for its limit."""
+        name = "memory.events" if self.version == 2 else "memory.oom_control"
+        found = re.search(r"^oom_kill (\d+)", read_text(f"{self.path}/{name}"), re.M)
+        return int(found.group(1)) if found else 0
+
+    def remove(self):
+        if os.path.isdir(self.path):
+            wait_until(lambda: not read_text(f"{self.path}/cgroup.procs"), "empty cgroup", 10)
+            os.rmdir(self.path)

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows 1 to 6: what a client gets. Each function measures one row and adds its lines."""
+from bench import KIB4
+from devices import Zram
+from machine import GIB, KIB, MIB, Unable, memory_available, new_folder
+from result import Sample, Series, system_note
+import references
+
+FIO_WRITE = "fio 4k randwrite qd32 fdatasync=32"
+FIO_READ = "fio 4k randread qd64"
+FIO_LARGE = "fio 1m read qd8"
+FIO_DURABLE = "fio qd1 write + fdatasync p50"
+REDIS_SET = "Redis SET 4k always"
+NGINX_PUT = "nginx WebDAV PUT, not durable"
+NGINX_STATIC = "nginx static 4k, page cache"
+NGINX_204 = "nginx 204"
+SHA = "SHA-256, one core"
+
+
+def window_note(series):
+    """How the commits were batched."""
+    items, flushes = series.median_of("items_per_window"), series.median_of("flushes_per_s")
+    if items is None:
+        return ""
+    return (f"{items:.1f} items per window, {flushes:.0f} flushes/s, "
+            f"{series.median_of('sqes_per_enter') or 0:.1f} SQEs per enter, "
+            f"p50 {series.median_of('p50_us'):.0f} us, p99 {series.median_of('p99_us'):.0f} us, "
+            f"p99.9 {series.median_of('p999_us'):.0f} us")
+
+
+def row_1(bench):
+    """PUT of 4 KiB into an empty store."""
+    series = bench.interleave(
+        lambda: {"ours": bench.sample(bench.put())},
+        {FIO_WRITE: bench.fio.random_write, REDIS_SET: bench.redis.durable_set_4k,
+         NGINX_PUT: bench.nginx.dav_put_4k})
+    bench.shared[1] = series
+    ours = series["ours"]
+    bench.compare(1, "PUT 4 KiB", series, FIO_WRITE, 0.65, note=window_note(ours))
+    bench.compare(1, "PUT 4 KiB", series, REDIS_SET, 1.3, note=system_note(ours))
+    bench.compare(1, "PUT 4 KiB", series, NGINX_PUT, 3)
+
+
+def get_set(bench):
+    """GETs at random from the blocks that are read in several rows."""
+    options = bench.read_set()
+    if bench.store.process is None:
+        bench.store.start()
+    phases = bench.store.bench("--ops", "get", "--seconds", bench.seconds, *options)
+    bench.stop()
+    return bench.sample(phases["get"])
+
+
+def row_2(bench):
+    """GET of 4 KiB at random."""
+    size = int(bench.read_set()[-1]) * KIB4
+    series = bench.interleave(lambda: {"ours": get_set(bench)},
+                              {FIO_READ: bench.fio.random_read,
+                               NGINX_STATIC: bench.nginx.static_4k})
+    bench.shared[2] = series
+    note = f"over {size / GIB:.2g} GiB" + ("" if size >= 4 * GIB or bench.quick else
+                                           ", the device is too small for 4 GiB")
+    bench.compare(2, "GET 4 KiB", series, FIO_READ, 0.75, note=f"{note}; {system_note(series['ours'])}")
+    if not bench.quick:
+        row_2_zram(bench, series)
+
+
+def row_2_zram(bench, series):
+    """The same on a device of memory, where the device is not what limits."""
+    what = "GET 4 KiB, zram"
+    if NGINX_STATIC in bench.unable:
+        bench.add(2, what, skipped=f"{NGINX_STATIC}: {bench.unable[NGINX_STATIC]}")
+        return
+    try:
+        blocks = min(4 * GIB, int(memory_available() * 0.3)) // KIB4
+        data, index = Zram(blocks * KIB4 * 5 // 4 + 512 * MIB), Zram(max(blocks * 200, 64 * MIB))
+    except Unable as reason:
+        bench.add(2, what, skipped=str(reason))
+        return
+    store = type(bench.store)(bench.store.build, data.path, index.path,
+                              new_folder(bench.folder, "zram"), bench.checks)
+    stored = ["--seed", "20002", "--size", KIB4, "--stored", blocks]
+    ours, reference = Series("ours"), Series(NGINX_STATIC)
+    try:
+        store.format()
+        store.start()
+        store.bench("--ops", "put", "--requests", blocks, "--seed", "20002", "--size", KIB4)
+        for turn in range(bench.rounds + 1):
+            if turn > 0:
+                store.settle()
+                reference.add(bench.nginx.static_4k())
+            phase = store.bench("--ops", "get", "--seconds", bench.seconds, *stored)["get"]
+            sample = ours.add(bench.sample(phase))
+            sample.workers = store.workers
+    finally:
+        store.stop()
+        data.remove()
+        index.remove()
+    bench.add(2, what, ours, reference, 0.6,
+              note=f"over {blocks * KIB4 / GIB:.2g} GiB; {system_note(ours)}")
+    if "ours" in series:
+        bench.shared["zram"] = ours
+
+
+def put_and_get(bench, size):
+    """PUTs into an empty store and GETs of what they stored, MiB per second both."""
+    bench.new_store()
+    phases = bench.store.bench("--ops", "put,get", "--size", size, "--seconds", bench.seconds,
+                               "--requests", bench.blocks_that_fit(size))
+    bench.stop()
+    return {name: bench.sample(phases[name], phases[name].mib_per_s) for name in ("put", "get")}
+
+
+def row_3(bench):
+    """PUT and GET of larger blocks."""
+    for size in (512 * KIB,) if bench.quick else (64 * KIB, 512 * KIB, MIB):
+        name = f"{size // KIB} KiB" if size < MIB else "1 MiB"
+        series = bench.interleave(
+            lambda size=size: put_and_get(bench, size),
+            {SHA: lambda size=size: references.sha256(size, bench.seconds),
+             FIO_LARGE: bench.fio.large_read}, unit="MiB/s")
+        put_target, get_target = 0.65 if size == 512 * KIB else None, 0.9 if size > 64 * KIB else None
+        bench.compare(3, f"PUT {name}", series, SHA, put_target, ours="put",
+                      note=window_note(series["put"]))
+        bench.compare(3, f"GET {name}", series, FIO_LARGE, get_target, ours="get",
+                      note=system_note(series["get"]))
+        bench.shared[3, size] = series
+
+
+def row_4(bench):
+    """PUT over one connection: what a single writer waits for."""
+    def ours():
+        phase = bench.put("--connections", 1)
+        return {"ours": bench.sample(phase, phase.latency_us["p50"])}
+    series = bench.interleave(ours, {FIO_DURABLE: bench.fio.durable_write_p50}, unit="us")
+    bench.compare(4, "PUT 4 KiB, 1 connection, p50", series, FIO_DURABLE, 1.7, "<=")
+    tail = series["ours"].derived("p99 / p50", "", lambda sample: sample.more["p99_us"] / sample.value)
+    bench.add(4, "PUT 4 KiB, 1 connection, p99 / p50", tail, None, 3, "<=")
+
+
+def row_5(bench):
+    """A mix at half of what saturates: does anything stall?"""
+    mix = ["--size", "4K-512K", "--ops", "mix", "--blocks", 200 if bench.quick else 2000,
+           "--requests", bench.blocks_that_fit(256 * KIB, 2)]  # a quarter are PUTs of half of that
+
+    def one(*options):
+        bench.new_store()
+        phase = bench.store.bench(*mix, "--seconds", bench.seconds, *options)["mix"]
+        bench.stop()
+        return phase
+    saturation = one().operations_per_s
+    rate = max(int(saturation / 2), 1)
+    tail, stall = Series("p99 / p50", ""), Series("p99.9", "ms")
+    checkpoints, reached = 0, []
+    for _ in range(bench.rounds + 1):
+        phase = one("--rate", rate)
+        sample = bench.sample(phase)
+        checkpoints += phase.server["checkpoints"]
+        reached.append(phase.operations_per_s / rate)
+        tail.add(Sample(phase.latency_us["p99"] / phase.latency_us["p50"], sample.cpu, sample.client,
+                        sample.machine, sample.workers, kinds=phase.kinds, **sample.more))
+        stall.add(Sample(phase.latency_us["p999"] / 1e3, sample.cpu, sample.client, sample.machine,
+                         sample.workers))
+    note = (f"open loop, {rate}/s of {saturation:.0f}/s, {100 * min(reached):.0f} % of it reached; "
+            f"{checkpoints} checkpoints meanwhile")
+    if checkpoints == 0:
+        note += ": too short to see one, give more --seconds"
+    bench.add(5, "mix 4K to 512K at half load, p99 / p50", tail, None, 5, "<=", note)
+    bench.add(5, "mix 4K to 512K at half load, p99.9", stall, None, 20, "<=",
+              f"p50 {tail.median_of('p50_us'):.0f} us, p99 {tail.median_of('p99_us'):.0f} us")
+
+
+def deletes(bench):
+    """DELETEs of blocks that were stored for it, as many as there is time for."""
+    room = bench.area.room - int(bench.read_set()[-1]) * KIB4
+    count = min(bench.seconds * 60000, max(room // 4 // KIB4, 1000))
+    phases = bench.store.bench("--ops", "delete", "--blocks", count, "--seconds", bench.seconds)
+    return bench.sample(phases["delete"])
+
+
+def row_6(bench):
+    """Small operations: DELETE and duplicates against a durable log, HEAD and absent against a 204."""
+    def ours():
+        options = bench.read_set()
+        bench.store.start()
+        found = {"delete": deletes(bench)}
+        for op in ("dup", "head", "absent"):
+            phases = bench.store.bench("--ops", op, "--seconds", bench.seconds, *options)
+            found[op] = bench.sample(phases[op])
+        bench.stop()
+        return found
+    bench.read_set()
+    series = bench.interleave(ours, {REDIS_SET: bench.redis.durable_set_4k,
+                                     NGINX_204: bench.nginx.no_content})
+    bench.compare(6, "DELETE 4 KiB", series, REDIS_SET, 1.3, ours="delete",
+                  note=window_note(series["delete"]))
+    bench.compare(6, "PUT 4 KiB, duplicate", series, REDIS_SET, 1.3, ours="dup")
+    bench.compare(6, "HEAD", series, NGINX_204, 0.9, ours="head")
+    bench.compare(6, "GET absent", series, NGINX_204, 0.9, ours="absent")
