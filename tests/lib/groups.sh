@@ -118,6 +118,10 @@ ctest_run()
 scripts_find()
 {
     local script when
+    if [ "$1" = vm ]; then
+        echo tests/vm/run
+        return
+    fi
     for script in "tests/$1"/[0-9][0-9][0-9]-*.sh "tests/$1"/[0-9][0-9][0-9]-*.py "tests/$1"/*/run; do
         if [ ! -f "$script" ] || [ ! -x "$script" ]; then
             continue

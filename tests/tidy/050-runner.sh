@@ -165,6 +165,13 @@ cp "$folder/good" "$folder/bad" && cp "$folder/good" "$folder/killed"
 run --only unit
 ends_with 0 "7 passed, 0 failed, 3 skipped"
 check "without failures it succeeds" $?
+script tests/vm/run <<<'#!/bin/sh
+exit 77'
+with=(CI=true)
+run --vm
+ends_with 0 "1 passed, 0 failed, 1 skipped"
+check "with CI=true only what needs the virtual machine is skipped" $?
+with=(A=1)
 sed -i 's/COMMAND sh/COMMAND bash -c false/' "$folder/CMakeLists.txt"
 run --only unit
 ends_with 1 "1 passed, 3 failed, 0 skipped"

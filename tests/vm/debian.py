@@ -4,6 +4,7 @@
 Only the emulator is installed on the host.  Kernel and busybox are unpacked, never installed.
 """
 import os
+import re
 import shutil
 import subprocess
 import typing
@@ -28,7 +29,7 @@ def prepare(top, cache):
     if subprocess.run(["bash", "-c", script], cwd=top, env=environment, check=False).returncode:
         return "the emulator cannot be installed"
     for name, find in (("kernel", kernel_package), ("busybox", lambda: "busybox-static")):
-        if not os.path.isdir(os.path.join(cache, name)) and not fetch(cache, name, find()):
+        if not os.path.isdir(os.path.join(cache, name)) and not fetch(cache, name, find):
             return f"the package of the {name} cannot be fetched"
     return None
 
@@ -37,14 +38,16 @@ def kernel_package():
     """The package that the newest kernel of this Debian is in."""
     depends = subprocess.run(["apt-cache", "depends", KERNEL_META], stdout=subprocess.PIPE, text=True,
                              check=False).stdout
-    for word in depends.split():
-        if word.startswith("linux-image-"):
-            package = word
-    return package if depends else KERNEL_META
+    found = re.search(r"Depends: (linux-image-\S+)", depends)
+    return found and found.group(1)
 
 
-def fetch(cache, name, package):
-    """Unpacks a package into cache/name, complete or not at all."""
+def fetch(cache, name, find):
+    """Unpacks the package that find() names into cache/name, complete or not at all."""
+    subprocess.run(["apt-get", "-qq", "update"], check=False)
+    package = find()
+    if not package:
+        return False
     partial = os.path.join(cache, name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     os.makedirs(os.path.join(partial, "deb"))
