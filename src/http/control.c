@@ -291,6 +291,8 @@ bool bb_control_has_work(void *context)
     struct bb_control *control = context;
     if (atomic_load_explicit(&control->command, memory_order_acquire) != NULL)
         return true;
+    if (bb_board_phase(control->config.board) == BB_PHASE_LEAVING)
+        return true;
     if (control->store == NULL || control->closed)
         return false;
     if (atomic_load_explicit(&control->answered, memory_order_acquire))
