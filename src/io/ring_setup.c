@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 
 #define COMPLETIONS_PER_ENTRY 4 /* multishot accept posts bursts */
+#define ENTRIES_MIN 32u         /* where little memory may be locked */
 
 /* -1 where the kernel has no such switch. */
 static int read_disabled_switch(void)
@@ -65,8 +66,7 @@ static bool kernel_is_too_old(void)
     return version < 6 || (version == 6 && minor < 1);
 }
 
-int bb_ring_set_up(struct bb_ring *ring, const struct bb_ring_config *config,
-                   const char **ret_reason)
+static int try_flags(struct bb_ring *ring, unsigned entries)
 {
     /* From the best to the least; a kernel or a sandbox that refuses one set gets the next. */
     static const unsigned sets[] = {
@@ -78,19 +78,33 @@ int bb_ring_set_up(struct bb_ring *ring, const struct bb_ring_config *config,
         IORING_SETUP_SUBMIT_ALL,
         0,
     };
-    if (kernel_is_too_old()) {
-        *ret_reason = "the kernel is older than Linux 6.1; boot a newer one";
-        return BB_ERR_KERNEL;
-    }
     int error = -EINVAL;
     for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]) && error == -EINVAL; i++) {
         struct io_uring_params params = {
             .flags = sets[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
-            .cq_entries = config->entries * COMPLETIONS_PER_ENTRY,
+            .cq_entries = entries * COMPLETIONS_PER_ENTRY,
         };
-        error = io_uring_queue_init_params(config->entries, &ring->uring, &params);
+        error = io_uring_queue_init_params(entries, &ring->uring, &params);
         ring->stats.defer_taskrun = (sets[i] & IORING_SETUP_DEFER_TASKRUN) != 0;
         ring->batch_max = params.cq_entries;
+    }
+    return error;
+}
+
+int bb_ring_set_up(struct bb_ring *ring, const struct bb_ring_config *config,
+                   const char **ret_reason)
+{
+    if (kernel_is_too_old()) {
+        *ret_reason = "the kernel is older than Linux 6.1; boot a newer one";
+        return BB_ERR_KERNEL;
+    }
+    /* Newer kernels count the ring itself as locked memory. A full ring only submits more often and
+     * the kernel keeps completions that find no room, so a small one will do. */
+    unsigned entries = config->entries;
+    int error = try_flags(ring, entries);
+    while (error == -ENOMEM && entries > ENTRIES_MIN) {
+        entries /= 2;
+        error = try_flags(ring, entries);
     }
     if (error != 0) {
         *ret_reason = reason_of(error);
