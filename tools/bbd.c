@@ -247,16 +247,27 @@ static int open_device(const char *path, struct bb_device *ret_device)
     return error;
 }
 
+/* Looked at before it is claimed: of the same device twice the second claim would only wait. */
+static bool index_is_data(const struct daemon *daemon)
+{
+    struct bb_device index;
+    if (bb_device_open(daemon->options.index, BB_DEVICE_READ, 0, NULL, &index) != 0)
+        return false; /* the claim says why */
+    bool overlap = bb_device_overlap(&daemon->data, &index);
+    bb_device_close(&index);
+    return overlap;
+}
+
 static int open_devices(struct daemon *daemon)
 {
     int error = open_device(daemon->options.data, &daemon->data);
-    if (error == 0)
-        error = open_device(daemon->options.index, &daemon->index);
-    if (error == 0 && bb_device_overlap(&daemon->data, &daemon->index)) {
+    if (error == 0 && index_is_data(daemon)) {
         bb_log(BB_LOG_ERROR, "%s and %s overlap, give two devices", daemon->options.data,
                daemon->options.index);
         error = BB_ERR_REFUSED;
     }
+    if (error == 0)
+        error = open_device(daemon->options.index, &daemon->index);
     return error;
 }
 
