@@ -677,6 +677,29 @@ static void random_crashes_lose_nothing_acknowledged(void **state)
     assert_true(dropped > 0 && undone > 0);
 }
 
+/* The process dies, the machine lives on: what a start has seen must not vanish with the cache. */
+static void start_after_a_kill_holds_in_a_power_cut(void **state)
+{
+    (void)state;
+    struct bb_random random;
+    bb_random_seed(&random, seed_of_run() + 16);
+    for (unsigned round = 0; round < 100; round++) {
+        struct scribe *scribe = scribe_new(bb_random_next(&random), 2);
+        for (unsigned i = 0; i < 40; i++)
+            random_step(scribe, &random);
+        bb_sim_kill(scribe->sim);
+        struct bb_recovered recovered;
+        assert_int_equal(recover(scribe, &recovered), 0);
+        struct bb_digest seen = scribe_entries(scribe->mem);
+        cut_none(scribe);
+        assert_int_equal(recover(scribe, &recovered), 0);
+        scribe_check(scribe, scribe->sim, scribe->mem);
+        struct bb_digest again = scribe_entries(scribe->mem);
+        assert_memory_equal(&seen, &again, sizeof(seen));
+        scribe_free(scribe);
+    }
+}
+
 typedef int run_fn(struct bb_sim *sim, struct memindex *mem, struct bb_recovered *ret_recovered,
                    struct bb_explain *ret_explain);
 
@@ -785,6 +808,7 @@ int main(void)
         cmocka_unit_test(bad_slots_of_a_mentioned_page_come_from_the_index),
         cmocka_unit_test(scratch_of_four_mib_takes_a_full_ring_in_passes),
         cmocka_unit_test(random_crashes_lose_nothing_acknowledged),
+        cmocka_unit_test(start_after_a_kill_holds_in_a_power_cut),
         cmocka_unit_test(recovery_cut_anywhere_ends_in_the_same_state),
         cmocka_unit_test(rebuild_cut_anywhere_is_run_again),
         cmocka_unit_test(lost_block_is_noticed_by_the_harness),
