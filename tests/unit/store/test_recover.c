@@ -703,9 +703,11 @@ static void start_after_a_kill_holds_in_a_power_cut(void **state)
 typedef int run_fn(struct bb_sim *sim, struct memindex *mem, struct bb_recovered *ret_recovered,
                    struct bb_explain *ret_explain);
 
-/* Cuts `run` at every request and every fold, then recovers: always the same entries. */
+/* Cuts `run` at every request and every fold, then recovers: always the same entries, unless the
+ * cache still held something that a cut before the first flush takes away. */
 static void cut_everywhere(const struct scribe *scribe, run_fn *run, struct bb_random *random)
 {
+    bool exact = bb_sim_undurable_count(scribe->sim) == 0;
     struct bb_recovered recovered;
     struct bb_explain explain;
     struct bb_sim *sim = bb_sim_clone(scribe->sim);
@@ -735,7 +737,8 @@ static void cut_everywhere(const struct scribe *scribe, run_fn *run, struct bb_r
         assert_int_equal(error, 0);
         scribe_check(scribe, sim, mem);
         struct bb_digest found = scribe_entries(mem);
-        assert_memory_equal(&found, &wanted, sizeof(found));
+        if (exact)
+            assert_memory_equal(&found, &wanted, sizeof(found));
         bb_sim_close(sim);
         memindex_free(mem);
     }
@@ -749,6 +752,27 @@ static void recovery_cut_anywhere_ends_in_the_same_state(void **state)
     for (unsigned round = 0; round < 6; round++) {
         struct scribe *scribe = random_crash(&random);
         cut_everywhere(scribe, scribe_recover, &random);
+        scribe_free(scribe);
+    }
+}
+
+static void recovery_after_a_kill_cut_anywhere_loses_nothing_acknowledged(void **state)
+{
+    (void)state;
+    struct bb_random random;
+    bb_random_seed(&random, seed_of_run() + 19);
+    for (unsigned round = 0; round < 12; round++) {
+        struct scribe *scribe = scribe_new(bb_random_next(&random), 2);
+        for (unsigned i = 0; i < 30; i++)
+            random_step(scribe, &random);
+        if (round % 2 == 0) { /* nothing but records without items in the cache */
+            scribe_checkpoint(scribe);
+            scribe_flush(scribe);
+            scribe_checkpoint(scribe);
+            (void)scribe_record(scribe);
+        }
+        bb_sim_kill(scribe->sim);
+        cut_everywhere(scribe, round % 3 == 0 ? scribe_rebuild : scribe_recover, &random);
         scribe_free(scribe);
     }
 }
@@ -811,6 +835,7 @@ int main(void)
         cmocka_unit_test(start_after_a_kill_holds_in_a_power_cut),
         cmocka_unit_test(recovery_cut_anywhere_ends_in_the_same_state),
         cmocka_unit_test(rebuild_cut_anywhere_is_run_again),
+        cmocka_unit_test(recovery_after_a_kill_cut_anywhere_loses_nothing_acknowledged),
         cmocka_unit_test(lost_block_is_noticed_by_the_harness),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
