@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The parts that recovery, rebuild and check have in common: a context over the data device, opened
- * step by step. Everything here only reads. Callers use recover.h; crosscheck.c of the offline tools
- * uses this header as well. Blocking; one thread.
+ * step by step. Everything here only reads. Callers use recover.h; crosscheck.c of the offline
+ * tools uses this header as well. Blocking; one thread.
  *
  *   open -> super -> survey -> scan(anchor) -> judge -> walk (walk.h)
  */
