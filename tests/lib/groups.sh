@@ -61,7 +61,7 @@ build_tree()
     shift
     mkdir -p "$LOGS/build"
     if cmake -G Ninja -S . -B "build/$name" "$@" >"$log" 2>&1 && build_targets "$name" &&
-        ninja -C "build/$name" -j 2 "${targets[@]}" >>"$log" 2>&1; then
+        ninja -C "build/$name" -j "$(nproc)" "${targets[@]}" >>"$log" 2>&1; then
         result "$BUILD_GROUP" "build-$name" 1 0 0 $((SECONDS - started)) "$log"
         return 0
     fi
@@ -118,10 +118,9 @@ ctest_run()
 scripts_find()
 {
     local script when
-    if [ "$1" = vm ]; then
-        echo tests/vm/run
-        return
-    fi
+    case $1 in
+    vm | plants) [ ! -x "tests/$1/run" ] || echo "tests/$1/run" ;;
+    esac
     for script in "tests/$1"/[0-9][0-9][0-9]-*.sh "tests/$1"/[0-9][0-9][0-9]-*.py "tests/$1"/*/run; do
         if [ ! -f "$script" ] || [ ! -x "$script" ]; then
             continue
@@ -167,6 +166,7 @@ script_run()
 {
     local group=$1 script=$2 name status limit started=$SECONDS log
     name=${script#tests/"$group"/} name=${name%/run}
+    [ "$name" != run ] || name=$group
     log=$LOGS/$group/$name.log
     limit=$(script_says "$script" timeout)
     export BB_TEST_NAME=$group/$name BB_TMP=$BB_ROOT/build/scratch/$group-$name
