@@ -20,7 +20,7 @@
 #define WAIT_MS 10000u
 
 struct arguments {
-    bool rebuild, json, yes, help, version;
+    bool rebuild, deep, json, yes, help, version;
     struct bb_pair_options pair;
 };
 
@@ -29,6 +29,7 @@ static int usage(FILE *out, int exit_code)
     fprintf(out, "usage: bbfsck [OPTION]... DATA INDEX\n"
                  "Checks a Buddy Blocks store that no daemon has open. Writes nothing unless told "
                  "to.\n\n"
+                 "  --deep         read every block and compare it with its name\n"
                  "  --rebuild      write a new index from the data device; INDEX may be another,\n"
                  "                 larger device\n"
                  "  --yes          do not ask before INDEX is overwritten\n"
@@ -59,18 +60,19 @@ static bool confirm(void *context, const char *question)
 /* 0, or -1 with the complaint said. */
 static int read_arguments(int argc, char **argv, struct arguments *arguments)
 {
-    static const struct option table[] = {{"rebuild", no_argument, NULL, 'r'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {"yes", no_argument, NULL, 'y'},
-                                          {"memory", required_argument, NULL, 'm'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {"version", no_argument, NULL, 'v'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option table[] = {
+        {"rebuild", no_argument, NULL, 'r'},      {"deep", no_argument, NULL, 'd'},
+        {"json", no_argument, NULL, 'j'},         {"yes", no_argument, NULL, 'y'},
+        {"memory", required_argument, NULL, 'm'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0}};
     int found;
     while ((found = getopt_long(argc, argv, "", table, NULL)) != -1) {
         switch (found) {
         case 'r':
             arguments->rebuild = true;
+            break;
+        case 'd':
+            arguments->deep = true;
             break;
         case 'j':
             arguments->json = true;
@@ -104,29 +106,28 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
     return 0;
 }
 
-static int check(struct bb_pair *pair, struct bb_fsck_output *output)
+static int check(struct bb_pair *pair, struct bb_fsck_output *output, bool deep)
 {
     struct bb_explain explain;
     struct bb_crosscheck_report report;
-    int error = bb_pair_open_index(pair, true, &explain);
-    if (error == 0) {
-        pair->config.progress = bb_fsck_output_progress;
-        pair->config.context = output;
-        error = bb_crosscheck_run(&pair->config, bb_fsck_output_finding, &report, &explain);
-    }
+    struct bb_crosscheck_options options = {.found = bb_fsck_output_finding, .deep = deep};
+    options.index_error = bb_pair_open_index(pair, true, &explain);
+    pair->config.progress = bb_fsck_output_progress;
+    pair->config.context = output;
+    int error = bb_crosscheck_run(&pair->config, &options, &report, &explain);
     return error == 0 ? bb_fsck_output_checked(output, &report)
                       : bb_fsck_output_failed(output, error, explain.text);
 }
 
 /* The exit code of a child that checks. It does not close the pair: the claims are the parent's. */
-static int check_in_child(struct bb_pair *pair, struct bb_fsck_output *output)
+static int check_in_child(struct bb_pair *pair, struct bb_fsck_output *output, bool deep)
 {
     fflush(NULL);
     pid_t child = fork();
     if (child < 0)
         return bb_fsck_output_failed(output, -errno, "no process for the check, try again");
     if (child == 0) {
-        int code = check(pair, output);
+        int code = check(pair, output, deep);
         bb_pair_close_index(pair);
         fflush(NULL);
         _exit(code);
@@ -175,7 +176,7 @@ int main(int argc, char **argv)
     else if (arguments.rebuild)
         code = rebuild(&pair, &output, arguments.yes);
     else
-        code = check_in_child(&pair, &output);
+        code = check_in_child(&pair, &output, arguments.deep);
     bb_pair_close(&pair);
     return code;
 }

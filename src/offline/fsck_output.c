@@ -49,15 +49,18 @@ void bb_fsck_output_finding(void *context, const struct bb_finding *finding)
         output->left_off++;
         return;
     }
+    const struct bb_finding_info *info = bb_finding_info(finding->kind);
+    bool is_error = info->severity == BB_ERROR;
     output->printed++;
     if (output->json) {
         json_array_append_new(output->findings,
-                              json_pack("{s:s, s:b, s:s}", "kind", finding->name, "error",
-                                        (int)finding->is_error, "text", finding->text));
+                              json_pack("{s:i, s:s, s:b, s:s, s:s}", "number", (int)info->number,
+                                        "kind", info->name, "error", (int)is_error, "text",
+                                        finding->text, "repair", info->repair));
         return;
     }
     clear_progress(output);
-    fprintf(output->out, "%s: %s\n", finding->is_error ? "error" : "note", finding->text);
+    fprintf(output->out, "%s %u: %s\n", is_error ? "error" : "note", info->number, finding->text);
 }
 
 static void print_json(struct bb_fsck_output *output, json_t *object)
@@ -100,6 +103,7 @@ static void checked_json(struct bb_fsck_output *output, const struct bb_crossche
     json_object_set_new(object, "blocks", number(report->blocks));
     json_object_set_new(object, "bytes", number(report->bytes));
     json_object_set_new(object, "marked_blocks", number(report->marked_blocks));
+    json_object_set_new(object, "hashed_blocks", number(report->hashed_blocks));
     json_object_set_new(object, "used_units", number(report->used_units));
     json_object_set_new(object, "open_units", number(report->open_units));
     json_object_set_new(object, "journal", journal_json(&report->recover));

@@ -39,8 +39,6 @@ static int64_t number(const json_t *object, const char *key)
 }
 
 static const struct bb_finding damage = {.kind = BB_FINDING_OVERLAP,
-                                         .is_error = true,
-                                         .name = "overlap",
                                          .text = "blocks \"a\" and b overlap"};
 
 static void clean_store_ends_with_0_and_findings_with_4(void **state)
