@@ -65,6 +65,9 @@ cut_in_start()
     fi
     oracle fire "$@" "$(null_power data)=0" "$(null_power index)=0"
     kind=start
+    oracle load "$LEDGER" 0 >/run/load # one that is ready and idle notices when it has to write
+    status=$?
+    [ "$status" -eq 0 ] || bad "cut $number in start: load (status $status)"
 }
 
 # cut_in_load: after a random number of acknowledged operations
