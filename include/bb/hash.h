@@ -8,6 +8,7 @@
 #define BB_HASH_H
 
 #include "bb/assert.h"
+#include "bb/plant.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -84,7 +85,7 @@ void bb_set_add(struct bb_set *set, const struct bb_hash *hash, uint64_t unit, u
 void bb_set_remove(struct bb_set *set, const struct bb_hash *hash, uint64_t unit, uint32_t size);
 static inline bool bb_set_equal(const struct bb_set *a, const struct bb_set *b)
 {
-    return a->count == b->count && bb_digest_equal(&a->sum, &b->sum);
+    return bb_planted(SET_UNCHECKED) || (a->count == b->count && bb_digest_equal(&a->sum, &b->sum));
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include "bb/bits.h"
 #include "bb/codec.h"
 #include "bb/err.h"
+#include "bb/plant.h"
 
 BB_STATIC_ASSERT(BB_BLOCK_SIZE_MAX <= BB_ENTRY_SIZE_MASK);
 
@@ -39,8 +40,10 @@ int bb_page_check(const struct bb_disk_page *page, const struct bb_uuid *store,
 {
     if (memcmp(page->magic, BB_PAGE_MAGIC, sizeof(page->magic)) != 0)
         return BB_ERR_DAMAGED;
-    if (bb_le32_get(page->version) != BB_FORMAT_VERSION || bb_le32_get(page->page) != page_number ||
-        memcmp(page->store.bytes, store->bytes, sizeof(store->bytes)) != 0)
+    if (bb_le32_get(page->version) != BB_FORMAT_VERSION ||
+        (bb_le32_get(page->page) != page_number && !bb_planted(POSITION_UNCHECKED)) ||
+        (memcmp(page->store.bytes, store->bytes, sizeof(store->bytes)) != 0 &&
+         !bb_planted(UUID_UNCHECKED)))
         return BB_ERR_DAMAGED;
     struct bb_digest digest;
     page_digest(page, &digest);

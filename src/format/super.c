@@ -6,6 +6,7 @@
 #include "bb/bits.h"
 #include "bb/codec.h"
 #include "bb/err.h"
+#include "bb/plant.h"
 
 static bool layout_equal(const struct bb_layout *a, const struct bb_layout *b)
 {
@@ -162,8 +163,9 @@ int bb_super_decode(const struct bb_disk_super *disk, uint64_t offset, unsigned 
         super.layout.zones_offset != bb_le64_get(disk->zones_offset) ||
         super.layout.zone_count != bb_le32_get(disk->zone_count))
         return BB_ERR_DAMAGED;
-    if (bb_le32_get(disk->copy) != copy || bb_le64_get(disk->offset) != offset ||
-        bb_layout_super_offset(super.layout.device_size, copy) != offset)
+    if (!bb_planted(POSITION_UNCHECKED) &&
+        (bb_le32_get(disk->copy) != copy || bb_le64_get(disk->offset) != offset ||
+         bb_layout_super_offset(super.layout.device_size, copy) != offset))
         return BB_ERR_DAMAGED;
     if (!rest_ok(disk) || !super_ok(&super) || !counters_ok(&super))
         return BB_ERR_DAMAGED;

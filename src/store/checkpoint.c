@@ -15,6 +15,7 @@
 
 static void pages_continue(struct bb_store *store);
 static void fold_submit(struct bb_store *store);
+static void checkpoint_finish(struct bb_store *store);
 
 int checkpoint_open(struct bb_store *store)
 {
@@ -103,6 +104,10 @@ static void page_apply(const struct bb_store *store, const struct page_job *job,
         uint32_t index;
         uint64_t number = bb_layout_page_of(&store->super.layout, item->unit, &index);
         BB_ASSERT(number == job->page);
+        if (bb_planted(PAGES_BY_HASH) &&
+            bb_delta_find(&store->delta, &item->hash, store->checkpoint.anchor.sequence) != item) {
+            continue;
+        }
         if (item->op == BB_ITEM_DELETE) {
             bb_entry_clear(page, index);
         } else {
@@ -148,12 +153,20 @@ static void page_update(struct page_job *job)
     }
     unsigned newer = headers[1].generation > headers[0].generation;
     page_apply(store, job, &job->pages[newer]);
+    if (bb_planted(PAGES_CHANGED_ONLY) &&
+        bb_page_check(&job->pages[newer], &store->super.store, job->page, &headers[newer]) == 0) {
+        job->busy = false;
+        store->checkpoint.busy_jobs--;
+        pages_continue(store);
+        return;
+    }
     struct bb_page_header header = {.page = job->page,
                                     .generation = headers[newer].generation + 1,
                                     .covered = store->checkpoint.anchor.sequence};
     bb_page_seal(&job->pages[newer], &store->super.store, &header);
     bb_io_prepare(&job->write, BB_IO_WRITE, BB_IO_DESCRIPTOR,
-                  bb_layout_slot_offset(&store->super.layout, job->page, 1 - newer),
+                  bb_layout_slot_offset(&store->super.layout, job->page,
+                                        bb_planted(SLOT_IN_PLACE) ? newer : 1 - newer),
                   &job->pages[newer], BB_UNIT_SIZE, page_written);
     bb_io_submit(store->config.io, &job->write);
 }
@@ -204,6 +217,10 @@ static void pages_flushed(struct bb_store *store)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     BB_ASSERT(checkpoint->state == CHECKPOINT_FLUSH);
+    if (bb_planted(INDEX_FIRST)) {
+        checkpoint_finish(store);
+        return;
+    }
     checkpoint->state = CHECKPOINT_FOLD;
     sort_items(store, false);
     fold_submit(store);
@@ -221,6 +238,10 @@ static void pages_continue(struct bb_store *store)
     if (checkpoint->busy_jobs == 0) {
         BB_ASSERT(checkpoint->next == checkpoint->count);
         checkpoint->state = CHECKPOINT_FLUSH;
+        if (bb_planted(NO_PAGE_FLUSH)) {
+            pages_flushed(store);
+            return;
+        }
         flusher_want(store, &checkpoint->waiter, pages_flushed);
     }
 }
@@ -258,8 +279,11 @@ static void fold_submit(struct bb_store *store)
         .owner = checkpoint,
         .fold = {.changes = checkpoint->changes,
                  .count = changes,
-                 .anchor = last ? &checkpoint->anchor : NULL},
+                 .anchor = last || bb_planted(ANCHOR_IN_FIRST_SLICE) ? &checkpoint->anchor : NULL},
     };
+    if (bb_planted(DELTA_DROPPED_EARLY) && last) {
+        bb_delta_drop(&store->delta, checkpoint->end);
+    }
     store->config.index.submit(store->config.index.context, &checkpoint->job);
 }
 
@@ -274,6 +298,10 @@ static void checkpoint_finish(struct bb_store *store)
     store->generation++;
     store->journal.anchor = checkpoint->anchor;
     store->journal.anchor_due = true;
+    if (bb_planted(RING_FREED_EARLY)) {
+        store->journal.tail_sequence = checkpoint->anchor.sequence;
+        store->journal.tail_position = checkpoint->anchor.position;
+    }
     store->counters.checkpoints++;
     store->counters.checkpoint_items += checkpoint->end - checkpoint->first;
     store->counters.checkpoint_last_ms = store->now_ms - checkpoint->started_ms;
@@ -294,8 +322,13 @@ void checkpoint_folded(struct bb_store *store)
     }
     store->index_room = checkpoint->job.room;
     store->config.index.refresh(store->config.index.context);
-    if (checkpoint->job.fold.anchor == NULL) {
+    if (checkpoint->job.fold.anchor == NULL ||
+        (bb_planted(ANCHOR_IN_FIRST_SLICE) && checkpoint->next < checkpoint->count)) {
         fold_submit(store);
+    } else if (bb_planted(INDEX_FIRST)) {
+        checkpoint->state = CHECKPOINT_PAGES;
+        sort_items(store, true);
+        pages_continue(store);
     } else {
         checkpoint_finish(store);
     }
@@ -334,7 +367,9 @@ void checkpoint_turn(struct bb_store *store)
         !checkpoint_due(store)) {
         return;
     }
-    const struct journal_mark *durable = &store->journal.durable;
+    const struct journal_mark *durable = bb_planted(PAST_D) && store->journal.state != JOURNAL_IDLE
+                                             ? &store->journal.flight
+                                             : &store->journal.durable;
     checkpoint->wanted = false;
     checkpoint->started_ms = store->now_ms;
     checkpoint->first = store->delta.first;
@@ -343,6 +378,12 @@ void checkpoint_turn(struct bb_store *store)
                                             .position = durable->at.position,
                                             .digest = durable->at.digest,
                                             .set = durable->set};
+    if (bb_planted(INDEX_FIRST)) {
+        checkpoint->state = CHECKPOINT_FOLD;
+        sort_items(store, false);
+        fold_submit(store);
+        return;
+    }
     checkpoint->state = CHECKPOINT_PAGES;
     sort_items(store, true);
     pages_continue(store);

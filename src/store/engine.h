@@ -15,6 +15,7 @@
 #include "bb/delta.h"
 #include "bb/err.h"
 #include "bb/pins.h"
+#include "bb/plant.h"
 #include "bb/store.h"
 
 #include <errno.h>

@@ -23,6 +23,17 @@ static void flush_submit(struct bb_store *store)
     bb_io_submit(store->config.io, &flusher->request);
 }
 
+/* For planted bugs: the waiters of both lists. */
+static struct flush_waiter *joined(struct flush_waiter *first, struct flush_waiter *second)
+{
+    struct flush_waiter **end = &first;
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = second;
+    return first;
+}
+
 static void flush_done(struct bb_io_request *request)
 {
     struct bb_store *store = BB_CONTAINER(request, struct bb_store, flusher.request);
@@ -31,6 +42,15 @@ static void flush_done(struct bb_io_request *request)
     flusher->in_flight = false;
     struct flush_waiter *covered = flusher->covered;
     flusher->covered = NULL;
+    if (bb_planted(D_COUNTS_ISSUED)) {
+        covered = joined(covered, flusher->waiting);
+        flusher->waiting = NULL;
+    }
+    if (request->result != 0 && bb_planted(FLUSH_TRIED_AGAIN)) {
+        flusher->waiting = joined(covered, flusher->waiting);
+        flush_submit(store);
+        return;
+    }
     if (request->result != 0) {
         store_fail(store, request->result, "flush of the data device");
         return;

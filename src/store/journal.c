@@ -25,6 +25,10 @@ static bool ring_place(const struct bb_store *store, uint64_t head, uint32_t uni
     uint64_t size = ring_units(store), tail = store->journal.tail_position;
     BB_ASSERT(head <= size);
     BB_ASSERT(tail < size);
+    if (bb_planted(ANCHOR_OVERWRITTEN) &&
+        store->journal.last.sequence != store->journal.tail_sequence) {
+        tail = (tail + 1) % size;
+    }
     if (head > tail) { /* kept: [tail, head) */
         if (head + units <= size) {
             *ret_position = head;
@@ -118,7 +122,7 @@ static void free_deleted(struct bb_store *store, const struct bb_delta_item *ite
     uint32_t units = bb_units_of(item->size);
     BB_ASSERT(store->used_units >= units);
     store->used_units -= units;
-    if (!bb_pins_defer_free(&store->pins, item->unit, units)) {
+    if (bb_planted(PIN_MISSING) || !bb_pins_defer_free(&store->pins, item->unit, units)) {
         store_free(store, item->unit, units);
     }
 }
@@ -126,13 +130,18 @@ static void free_deleted(struct bb_store *store, const struct bb_delta_item *ite
 static void window_flushed(struct bb_store *store)
 {
     struct journal *journal = &store->journal;
+    if (bb_planted(FLUSH_BEFORE_COMPLETION) && journal->state == JOURNAL_WRITING) {
+        journal->state = JOURNAL_FLUSHING; /* the other one of write and flush is still out */
+        return;
+    }
     BB_ASSERT(journal->state == JOURNAL_FLUSHING);
     journal->state = JOURNAL_IDLE;
-    BB_ASSERT(journal->flight.at.sequence == journal->durable.at.sequence + 1);
+    BB_ASSERT(journal->flight.at.sequence == journal->durable.at.sequence + 1 ||
+              bb_planted(IDLE_SHARES_NUMBER));
     for (uint64_t p = journal->flight_first; p < journal->flight.delta_end; p++) {
         const struct bb_delta_item *item = bb_delta_at(&store->delta, p);
         BB_ASSERT(item->sequence == journal->flight.at.sequence);
-        if (item->op == BB_ITEM_DELETE) {
+        if (item->op == BB_ITEM_DELETE && !bb_planted(REUSE_EARLY)) {
             free_deleted(store, item);
         } else if (item->op == BB_ITEM_PUT) {
             store->used_units += bb_units_of(item->size);
@@ -156,10 +165,18 @@ static void window_flushed(struct bb_store *store)
 static void record_written(struct bb_io_request *request)
 {
     struct bb_store *store = BB_CONTAINER(request, struct bb_store, journal.request);
-    BB_ASSERT(store->journal.state == JOURNAL_WRITING);
-    if (request->result != 0) {
+    BB_ASSERT(store->journal.state == JOURNAL_WRITING || bb_planted(FLUSH_BEFORE_COMPLETION));
+    if (request->result != 0 &&
+        !(bb_planted(SHORT_RECORD_ACCEPTED) && request->result == BB_ERR_SHORT_IO)) {
         store_fail(store, request->result, "write of a journal record");
         return;
+    }
+    if (bb_planted(FLUSH_BEFORE_COMPLETION)) {
+        window_flushed(store);
+        return;
+    }
+    while (bb_planted(ACK_BEFORE_FLUSH) && store->journal.flight_ops.head != NULL) {
+        store_reply(store, op_pop(&store->journal.flight_ops), 0);
     }
     store->journal.state = JOURNAL_FLUSHING;
     flusher_want(store, &store->journal.waiter, window_flushed);
@@ -173,7 +190,9 @@ static bool record_place(struct bb_store *store, uint32_t *items, uint64_t *ret_
     uint64_t ignored;
     uint32_t units = bb_record_units(*items);
     if (ring_place(store, ring_head(store), units, ret_position) &&
-        ring_place(store, *ret_position + units, frees ? 1 : BB_RECORD_UNITS_MAX, &ignored)) {
+        (bb_planted(NO_RESERVE) || bb_planted(RING_FREED_EARLY) ||
+         ring_place(store, *ret_position + units,
+                    frees || bb_planted(ANCHOR_OVERWRITTEN) ? 1 : BB_RECORD_UNITS_MAX, &ignored))) {
         return true;
     }
     if (frees && journal->anchor_due) {
@@ -191,13 +210,16 @@ static void record_submit(struct bb_store *store, uint32_t items, uint64_t posit
     struct bb_record record = {
         .store = store->super.store,
         .epoch = store->super.epoch,
-        .sequence = journal->last.sequence + 1,
+        .sequence = journal->last.sequence + (bb_planted(IDLE_SHARES_NUMBER) && items == 0 ? 0 : 1),
         .position = position,
-        .durable = journal->durable.at.sequence,
+        .durable = journal->durable.at.sequence + (bb_planted(D_COUNTS_ITSELF) ? 1 : 0),
         .previous = journal->last.digest,
-        .anchor = journal->anchor,
+        .anchor = bb_planted(CARRY_AT_START) && store->checkpoint.state != CHECKPOINT_IDLE
+                      ? store->checkpoint.anchor
+                      : journal->anchor,
     };
-    BB_ASSERT(record.durable < record.sequence);
+    BB_ASSERT(record.durable < record.sequence || bb_planted(D_COUNTS_ITSELF) ||
+              bb_planted(IDLE_SHARES_NUMBER));
     for (uint32_t i = 0; i < items; i++) {
         const struct bb_delta_item *from = bb_delta_at(&store->delta, journal->window_first + i);
         struct bb_item item = {.op = (enum bb_item_op)from->op,
@@ -222,6 +244,9 @@ static void record_submit(struct bb_store *store, uint32_t items, uint64_t posit
                   store->super.layout.journal_offset + position * BB_UNIT_SIZE, journal->buffer,
                   record.units * BB_UNIT_SIZE, record_written);
     bb_io_submit(store->config.io, &journal->request);
+    if (bb_planted(FLUSH_BEFORE_COMPLETION)) {
+        flusher_want(store, &journal->waiter, window_flushed);
+    }
 }
 
 /* Items of the window keep its sequence: an itemless record in front of them takes that number, so
@@ -229,6 +254,9 @@ static void record_submit(struct bb_store *store, uint32_t items, uint64_t posit
 static void window_postpone(struct bb_store *store)
 {
     struct journal *journal = &store->journal;
+    if (bb_planted(IDLE_SHARES_NUMBER)) {
+        return;
+    }
     for (uint64_t p = journal->window_first; p < store->delta.end; p++) {
         bb_delta_renumber(&store->delta, p, journal_window_sequence(store));
     }
@@ -240,7 +268,7 @@ static void window_postpone(struct bb_store *store)
 static bool idle_record_due(const struct bb_store *store)
 {
     const struct journal *journal = &store->journal;
-    return journal->last_item_sequence > journal->disk_watermark &&
+    return !bb_planted(NO_IDLE_RECORD) && journal->last_item_sequence > journal->disk_watermark &&
            (store->stopping || store->now_ms - journal->quiet_since_ms >= BB_IDLE_RECORD_MS);
 }
 

@@ -38,7 +38,8 @@ int op_find(struct bb_store *store, struct bb_op *op, uint64_t up_to,
 static void lookup_step(struct bb_store *store, struct bb_op *op)
 {
     struct bb_index_entry entry;
-    int result = op_find(store, op, store->journal.durable.at.sequence, &entry);
+    uint64_t up_to = bb_planted(READ_AT_WRITE) ? UINT64_MAX : store->journal.durable.at.sequence;
+    int result = op_find(store, op, up_to, &entry);
     if (result == BB_ERR_WOULD_FAULT) {
         op_push(&store->faulting, op);
         return;
@@ -82,6 +83,10 @@ static void put_commit(struct bb_store *store, struct bb_op *op, int found,
             .op = BB_ITEM_DELETE, .size = old->size, .unit = old->unit, .hash = op->hash};
         journal_append(store, &remove);
         store->counters.heals++;
+        if (bb_planted(HEAL_IN_TWO_RECORDS)) {
+            op_push(&store->waiting, op);
+            return;
+        }
     }
     struct bb_item put = {.op = BB_ITEM_PUT, .size = op->size, .unit = op->unit, .hash = op->hash};
     journal_append(store, &put);
@@ -115,6 +120,11 @@ static void delete_step(struct bb_store *store, struct bb_op *op, int found,
     struct bb_item item = {
         .op = BB_ITEM_DELETE, .size = entry->size, .unit = entry->unit, .hash = op->hash};
     journal_append(store, &item);
+    if (bb_planted(REUSE_EARLY) &&
+        !bb_pins_defer_free(&store->pins, entry->unit, bb_units_of(entry->size))) {
+        store->used_units -= bb_units_of(entry->size);
+        store_free(store, entry->unit, bb_units_of(entry->size));
+    }
     store->counters.deletes++;
     join_window(store, op);
 }
@@ -160,7 +170,9 @@ static void write_step(struct bb_store *store, struct bb_op *op)
         return;
     }
     const struct bb_delta_item *newest = bb_delta_find(&store->delta, &op->hash, UINT64_MAX);
-    if (newest != NULL && newest->sequence > store->journal.durable.at.sequence) {
+    if (newest != NULL && newest->sequence > store->journal.durable.at.sequence &&
+        !bb_planted(NO_WAIT) &&
+        !(bb_planted(DUPLICATE_EARLY) && op->kind == BB_OP_PUT && newest->op == BB_ITEM_PUT)) {
         op_push(&store->waiting, op);
         return;
     }

@@ -9,6 +9,7 @@
 
 #include "bb/bits.h"
 #include "bb/err.h"
+#include "bb/plant.h"
 #include "bb/scan.h"
 
 void bb_pages_init(struct bb_pages *pages, struct bb_io *io, const struct bb_super *super,
@@ -82,6 +83,8 @@ static bool wanted(const struct bb_pages *pages, uint32_t at, unsigned slot, enu
     const struct bb_page *page = &pages->page[at];
     if (op == BB_IO_READ)
         return true;
+    if (bb_planted(RECOVER_SLOT_IN_PLACE))
+        return page->write && (int)slot == page->newest;
     return page->write && (page->trust == BB_PAGE_LOST || (int)slot != page->newest);
 }
 
@@ -164,7 +167,10 @@ static void seal(const struct bb_pages *pages, struct bb_page *page, uint64_t co
         bb_page_seal(from, &pages->super->store, &header);
         header.generation++;
     }
-    memcpy(to, from, sizeof(*to));
+    if (bb_planted(RECOVER_SLOT_IN_PLACE))
+        to = from;
+    else
+        memcpy(to, from, sizeof(*to));
     bb_page_seal(to, &pages->super->store, &header);
 }
 

@@ -13,6 +13,7 @@
 #include "bb/bits.h"
 #include "bb/buddy.h"
 #include "bb/err.h"
+#include "bb/plant.h"
 
 #include <errno.h>
 
@@ -218,12 +219,27 @@ void bb_port_release(struct bb_port *port, struct bb_request *request)
     send_word(port, BB_MSG_RELEASE, 1, (uint32_t)1 << request->op.order, request->op.unit);
 }
 
+/* Planted: write and commit run at the same time, the later one ends the PUT. */
+static void put_join(struct bb_request *request)
+{
+    request->flags ^= 1u << 31;
+    if ((request->flags & 1u << 31) == 0) {
+        request->result = request->op.result;
+        request->done(request);
+    }
+}
+
 static void put_written(struct bb_io_request *io)
 {
     struct bb_request *request = BB_CONTAINER(io, struct bb_request, io);
     struct bb_port *port = request->port;
-    if (io->result != 0) {
-        send_word(port, BB_MSG_QUARANTINE, 1, (uint32_t)1 << request->op.order, request->op.unit);
+    if (bb_planted(ITEM_BEFORE_DATA)) {
+        put_join(request);
+        return;
+    }
+    if (io->result != 0 && !(bb_planted(SHORT_WRITE_ACCEPTED) && io->result == BB_ERR_SHORT_IO)) {
+        send_word(port, bb_planted(FAILED_EXTENT_REUSED) ? BB_MSG_RELEASE : BB_MSG_QUARANTINE, 1,
+                  (uint32_t)1 << request->op.order, request->op.unit);
         request->result = io->result == -ENOSPC ? BB_ERR_NO_SPACE : BB_ERR_IO;
         request->done(request);
         return;
@@ -243,6 +259,11 @@ void bb_port_put(struct bb_port *port, struct bb_request *request)
     bb_io_prepare(&request->io, BB_IO_WRITE, BB_IO_DATA, request->op.unit * BB_UNIT_SIZE,
                   request->buf, size, put_written);
     bb_io_submit(port->config.io, &request->io);
+    if (bb_planted(ITEM_BEFORE_DATA)) {
+        request->op.kind = BB_OP_PUT;
+        request->op.flags = request->flags;
+        send_op(port, &request->op);
+    }
 }
 
 static void read_done(struct bb_io_request *io)
@@ -309,6 +330,10 @@ void bb_port_message(struct bb_port *port, struct bb_message message)
         return;
     }
     struct bb_request *request = BB_CONTAINER(op, struct bb_request, op);
+    if (bb_planted(ITEM_BEFORE_DATA) && op->kind == BB_OP_PUT) {
+        put_join(request);
+        return;
+    }
     request->result = op->result;
     request->done(request);
 }

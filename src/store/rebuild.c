@@ -10,6 +10,7 @@
 
 #include "bb/bits.h"
 #include "bb/err.h"
+#include "bb/plant.h"
 #include "bb/recovery.h"
 #include "bb/walk.h"
 
@@ -111,6 +112,10 @@ static int check_all(struct bb_rebuild *rebuild, const struct bb_recover_config 
     error = bb_recovery_scan(recovery, &anchor);
     if (error == 0)
         error = bb_recovery_judge(recovery);
+    if (bb_planted(REBUILD_NO_REHASH)) {
+        recovery->verdicts.count = recovery->verdicts.undone_count = 0;
+        recovery->expected = recovery->found.set;
+    }
     if (error == 0)
         error = count_all(rebuild, BB_WALK_PLACEHOLDERS);
     if (error == 0)
@@ -284,6 +289,8 @@ static int write_index(struct bb_rebuild *rebuild)
                           "index device: it holds other blocks than were written, name another "
                           "device");
     struct bb_anchor anchor = bb_recovery_new_anchor(recovery, &rebuild->set);
+    if (bb_planted(REBUILD_OLD_ANCHOR))
+        anchor = recovery->found.anchor;
     int error = fold_slice(rebuild, &anchor);
     if (error == 0)
         recovery->config->index->ops->refresh(recovery->config->index->context);
@@ -333,7 +340,7 @@ int bb_rebuild(const struct bb_recover_config *config, const struct bb_uuid *ind
     int error = check_all(&rebuild, config, ret_explain);
     if (error == 0)
         error = check_fresh(&rebuild, index_uuid);
-    if (error == 0)
+    if (error == 0 && !bb_planted(REBUILD_NO_PAGES))
         error = write_pages(&rebuild);
     if (error == 0)
         error = write_index(&rebuild);

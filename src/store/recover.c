@@ -9,6 +9,7 @@
 
 #include "bb/bits.h"
 #include "bb/err.h"
+#include "bb/plant.h"
 #include "bb/recovery.h"
 #include "bb/text.h"
 #include "bb/walk.h"
@@ -38,6 +39,8 @@ static bool uuid_equal(const struct bb_uuid *a, const struct bb_uuid *b)
 static int check_uuids(struct bb_recovery *recovery, const struct bb_index_state *state)
 {
     char wanted[37], found[37];
+    if (bb_planted(PAIR_UNCHECKED))
+        return 0;
     if (!uuid_equal(&state->store, &recovery->super.store))
         return bb_explain(recovery->explain, BB_ERR_FOREIGN,
                           "index device: belongs to store %s, the data device is %s, attach the "
@@ -59,7 +62,9 @@ static int check_uuids(struct bb_recovery *recovery, const struct bb_index_state
 static int check_age(struct bb_recovery *recovery, const struct bb_anchor *row)
 {
     uint64_t known = recovery->super.anchor.sequence;
-    if (recovery->survey.found)
+    if (bb_planted(INDEX_OF_ANY_AGE))
+        return 0;
+    if (recovery->survey.found && !bb_planted(INDEX_AS_OLD_AS_EPOCH))
         known = bb_max_u64(known, recovery->survey.carried.sequence);
     if (row->sequence < known)
         return bb_explain(recovery->explain, BB_ERR_STALE_INDEX,
@@ -138,7 +143,7 @@ static int write_pages(struct bb_recovery *recovery)
     int error = bb_walk_run(&walk);
     if (error != 0)
         return error;
-    error = bb_io_flush(recovery->config->io);
+    error = bb_planted(RECOVER_NO_PAGE_FLUSH) ? 0 : bb_io_flush(recovery->config->io);
     if (error != 0)
         return bb_explain(recovery->explain, error,
                           "data device: flush of descriptor pages: %s, start again",
@@ -168,6 +173,8 @@ static int fold_one(void *context, const struct bb_final *final)
 {
     struct folding *folding = context;
     const struct bb_index *index = folding->recovery->config->index;
+    if (bb_planted(DROP_SKIPPED) && !final->present && final->last.op == BB_ITEM_PUT)
+        return 0;
     folding->changes[folding->count++] = (struct bb_change){.hash = final->last.hash,
                                                             .unit = final->last.unit,
                                                             .size = final->last.size,
@@ -205,12 +212,18 @@ static int write_index(struct bb_recovery *recovery)
 static int write_super(struct bb_recovery *recovery)
 {
     struct bb_super *super = &recovery->super;
-    super->epoch++;
+    super->epoch += bb_planted(EPOCH_KEPT) ? 0 : 1;
     super->epoch_first_sequence = recovery->found.last.sequence + 1;
     super->anchor = bb_recovery_new_anchor(recovery, &recovery->expected);
-    super->clean = false;
-    super->clean_sequence = 0;
+    if (!bb_planted(CLEAN_KEPT)) {
+        super->clean = false;
+        super->clean_sequence = 0;
+    }
+    if (bb_planted(EPOCH_WITHOUT_ANCHOR))
+        super->anchor = recovery->copies.super.anchor;
     int error = bb_super_write(recovery->config->io, super);
+    if (bb_planted(EPOCH_WITHOUT_ANCHOR))
+        super->anchor = bb_recovery_new_anchor(recovery, &recovery->expected);
     if (error != 0)
         return bb_explain(recovery->explain, error,
                           "data device: writing the superblocks: %s, start again",
@@ -253,9 +266,17 @@ int bb_recover(const struct bb_recover_config *config, struct bb_recovered *ret_
     int error = check_all(&recovery, config, ret_explain);
     if (error == 0)
         error = heal_super(&recovery);
+    if (error == 0 && bb_planted(EPOCH_FIRST)) {
+        struct bb_super before = recovery.super;
+        error = write_super(&recovery);
+        before.generation = recovery.super.generation;
+        recovery.super = before;
+    }
+    if (error == 0 && bb_planted(RECOVER_INDEX_FIRST))
+        error = write_index(&recovery);
     if (error == 0)
         error = write_pages(&recovery);
-    if (error == 0)
+    if (error == 0 && !bb_planted(RECOVER_INDEX_FIRST))
         error = write_index(&recovery);
     if (error == 0)
         error = write_super(&recovery);

@@ -8,6 +8,7 @@
 
 #include "bb/bits.h"
 #include "bb/err.h"
+#include "bb/plant.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -69,7 +70,7 @@ int bb_recovery_open(struct bb_recovery *recovery, const struct bb_recover_confi
     bb_verdicts_init(&recovery->verdicts, carve(&at, end, verdicts_size), verdicts_size);
     bb_mentions_init(&recovery->mentions, at, (size_t)(end - at), &recovery->super.layout);
     bb_pages_init(recovery->pages, config->io, &recovery->super, recovery->work);
-    int error = bb_io_flush(config->io);
+    int error = bb_planted(NO_FSYNC) ? 0 : bb_io_flush(config->io);
     if (error != 0)
         return bb_explain(explain, error, "data device: flush before reading: %s, replace it",
                           bb_err_text(error));
@@ -249,7 +250,12 @@ static int judge_one(void *context, const struct bb_final *final)
     struct bb_recovery *recovery = context;
     struct bb_verdicts *verdicts = &recovery->verdicts;
     struct bb_recover_report *report = &recovery->report;
-    if (final->last.op != BB_ITEM_PUT || bb_mention_sequence(&final->last) <= report->durable)
+    struct bb_final marked = *final;
+    marked.last.op = BB_ITEM_PUT;
+    if (bb_planted(MARK_REHASHED) && final->last.op == BB_ITEM_MARK)
+        final = &marked;
+    if (final->last.op != BB_ITEM_PUT || bb_mention_sequence(&final->last) <= report->durable ||
+        bb_planted(NO_REHASH))
         return 0;
     uint64_t dropped = verdicts->dropped;
     int error = bb_verdicts_judge(verdicts, recovery->config->io, final, recovery->work);

@@ -11,6 +11,7 @@
 
 #include "bb/bits.h"
 #include "bb/err.h"
+#include "bb/plant.h"
 
 #include <errno.h>
 
@@ -102,9 +103,11 @@ static int peek_at(struct window *window, uint64_t position, struct bb_record *r
     int error = window_at(window, position, 1, &buf, ret_bad);
     if (error != 0)
         return error;
-    if (bb_record_peek(buf, ret_record) != 0 || ret_record->position != position)
+    if (bb_record_peek(buf, ret_record) != 0 ||
+        (ret_record->position != position && !bb_planted(POSITION_UNCHECKED)))
         return 0;
-    if (memcmp(&ret_record->store, &super->store, sizeof(super->store)) != 0)
+    if (memcmp(&ret_record->store, &super->store, sizeof(super->store)) != 0 &&
+        !bb_planted(UUID_UNCHECKED))
         return 0;
     return position + ret_record->units <= ring_units(window->scan) ? 1 : 0;
 }
@@ -200,9 +203,11 @@ static int successor_at(struct window *window, const struct bb_ring_position *la
     int found = peek_at(window, position, ret_record, ret_bad);
     if (found != 1)
         return found;
+    bool older = bb_planted(OLD_EPOCH_ACCEPTED) && ret_record->epoch < window->scan->super->epoch &&
+                 ret_record->sequence < window->scan->super->epoch_first_sequence;
     if (ret_record->sequence != last->sequence + 1 ||
-        ret_record->epoch != window->scan->super->epoch ||
-        !bb_digest_equal(&ret_record->previous, &last->digest))
+        (ret_record->epoch != window->scan->super->epoch && !older) ||
+        (!bb_digest_equal(&ret_record->previous, &last->digest) && !bb_planted(CHAIN_UNCHECKED)))
         return 0;
     return record_at(window, position, ret_record->units, ret_record, ret_buf, ret_bad);
 }
@@ -268,12 +273,13 @@ static int check_gap(const struct bb_super *super, const struct bb_survey *surve
                      struct bb_scan_result *result)
 {
     uint64_t gap = result->last.sequence + 1;
-    if (survey->found && survey->durable >= gap) {
+    if (survey->found && survey->durable >= gap && !bb_planted(NO_LOOK_AHEAD)) {
         result->lost_sequence = gap;
         result->proof_sequence = survey->durable_sequence;
         return BB_ERR_LOST_RECORD;
     }
-    if (super->clean && result->last.sequence < super->clean_sequence) {
+    if (super->clean && result->last.sequence < super->clean_sequence &&
+        !bb_planted(CLEAN_IGNORED)) {
         result->lost_sequence = gap;
         result->proof_sequence = super->clean_sequence;
         return BB_ERR_LOST_RECORD;

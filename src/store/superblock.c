@@ -8,6 +8,7 @@
 
 #include "bb/bits.h"
 #include "bb/err.h"
+#include "bb/plant.h"
 
 /* Smallest device on which all four places exist and differ. */
 #define DEVICE_SIZE_MIN (BB_HEAD_SIZE + BB_TAIL_SIZE)
@@ -35,7 +36,7 @@ static int quorum_of(const struct bb_super *supers, const struct bb_super_copies
 {
     int best = -1;
     for (int i = 0; i < BB_SUPER_COPY_COUNT; i++) {
-        for (int j = i + 1; j < BB_SUPER_COPY_COUNT; j++) {
+        for (int j = bb_planted(SUPER_LONE_COPY) ? i : i + 1; j < BB_SUPER_COPY_COUNT; j++) {
             if (copies->error[i] != 0 || copies->error[j] != 0)
                 continue;
             if (!bb_super_equal(&supers[i], &supers[j]))
@@ -92,7 +93,7 @@ int bb_super_load(struct bb_io *io, struct bb_super_copies *ret_copies)
             ret_copies->error[i] != 0 || !bb_super_equal(&supers[i], &supers[best]);
         ret_copies->equal_count += ret_copies->differs[i] ? 0 : 1;
     }
-    BB_ASSERT(ret_copies->equal_count >= 2);
+    BB_ASSERT(ret_copies->equal_count >= 2 || bb_planted(SUPER_LONE_COPY));
     if (ret_copies->super.layout.device_size != io->device_size ||
         ret_copies->super.logical_sector != io->logical_sector)
         return BB_ERR_GEOMETRY;
@@ -111,7 +112,9 @@ static int write_copy(struct bb_io *io, const struct bb_super *super, unsigned c
 int bb_super_heal(struct bb_io *io, struct bb_super_copies *copies)
 {
     bool wrote = false;
-    BB_ASSERT(copies->equal_count >= 2);
+    BB_ASSERT(copies->equal_count >= 2 || bb_planted(SUPER_LONE_COPY));
+    if (bb_planted(SUPER_NOT_HEALED))
+        return 0;
     for (unsigned i = 0; i < BB_SUPER_COPY_COUNT; i++) {
         if (!copies->differs[i])
             continue;
@@ -139,7 +142,11 @@ int bb_super_write(struct bb_io *io, struct bb_super *super)
     BB_ASSERT(super->generation < UINT64_MAX);
     super->generation++;
     for (unsigned copy = 1; copy <= BB_SUPER_COPY_COUNT; copy++) {
+        if (bb_planted(SUPER_ONE_COPY) && copy > 1)
+            return bb_io_flush(io);
         int error = write_copy(io, super, copy);
+        if (bb_planted(SUPER_ONE_PAIR) && copy == 2)
+            continue;
         if (error == 0 && copy % 2 == 0)
             error = bb_io_flush(io);
         if (error != 0)

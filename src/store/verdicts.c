@@ -11,6 +11,7 @@
 
 #include "bb/bits.h"
 #include "bb/err.h"
+#include "bb/plant.h"
 
 void bb_verdicts_init(struct bb_verdicts *verdicts, void *memory, size_t size)
 {
@@ -59,7 +60,7 @@ int bb_verdicts_judge(struct bb_verdicts *verdicts, struct bb_io *io, const stru
         return 0;
     }
     verdicts->dropped++;
-    if (final->has_pair) {
+    if (final->has_pair && !bb_planted(HEAL_DROPPED)) {
         verdict->kind = BB_VERDICT_UNDONE;
         verdict->pair_unit = final->pair_unit;
         verdict->pair_size = final->pair_size;
@@ -87,8 +88,8 @@ const struct bb_verdict *bb_verdicts_find(const struct bb_verdicts *verdicts,
 
 static bool is_put_of(const struct bb_mention *mention, const struct bb_verdict *verdict)
 {
-    return bb_mention_op(mention) == BB_ITEM_PUT && mention->unit == verdict->unit &&
-           bb_mention_sequence(mention) == verdict->sequence;
+    return (bb_mention_op(mention) == BB_ITEM_PUT || bb_planted(MARK_REHASHED)) &&
+           mention->unit == verdict->unit && bb_mention_sequence(mention) == verdict->sequence;
 }
 
 static bool is_undone_delete(const struct bb_mention *mention, const struct bb_verdict *verdict)

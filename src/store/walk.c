@@ -8,6 +8,7 @@
 
 #include "bb/bits.h"
 #include "bb/err.h"
+#include "bb/plant.h"
 
 /* State of one run, beside the caller's struct bb_walk. */
 struct run {
@@ -219,6 +220,8 @@ static int fold_unit(struct run *run, uint32_t at, size_t first, size_t end, boo
             return error;
     }
     touched[slot] = true;
+    if (bb_planted(DROP_SKIPPED) && !final.present && final.last.op == BB_ITEM_PUT)
+        return 0;
     if (!final.present) {
         bb_entry_clear(entries, slot);
         return 0;
@@ -266,7 +269,7 @@ static int take_block(struct run *run, uint64_t page, const struct bb_block *blo
     int error = 0;
     if (!bb_layout_extent_ok(&run->super->layout, run->super->open_zone_count, block->unit, units))
         return clash(run, page, block, NULL);
-    if (block->unit < run->busy_end)
+    if (block->unit < run->busy_end && !bb_planted(OVERLAP_ACCEPTED))
         error = clash(run, page, &run->busy, block);
     if (error != 0)
         return error;
@@ -325,6 +328,12 @@ static int take_page(struct run *run, uint32_t at, const bool *touched)
 static int write_batch(struct run *run)
 {
     struct bb_recovery *recovery = run->recovery;
+    for (uint32_t i = 0; i < run->pages->count && bb_planted(PAGES_CHANGED_ONLY); i++) {
+        struct bb_page *page = &run->pages->page[i];
+        struct bb_page_header header;
+        if (bb_page_check(bb_page_entries(page), &run->super->store, page->number, &header) == 0)
+            page->write = false;
+    }
     int error = bb_pages_write(run->pages, recovery->found.last.sequence);
     if (error != 0)
         return bb_explain(recovery->explain, error,

@@ -21,7 +21,9 @@ static void super_done(struct bb_store *store)
     struct zone_opening *opening = &store->zone;
     BB_ASSERT(opening->state == ZONE_SUPER);
     opening->state = ZONE_IDLE;
-    bb_buddy_add_zone(store->buddy, opening->zone.first_unit, opening->zone.unit_count);
+    if (!bb_planted(ZONE_USED_EARLY)) {
+        bb_buddy_add_zone(store->buddy, opening->zone.first_unit, opening->zone.unit_count);
+    }
     store->reserve.retry = true;
 }
 
@@ -54,6 +56,10 @@ static void pages_write(struct bb_store *store)
     }
     if (opening->slot == 2) {
         opening->state = ZONE_FLUSH;
+        if (bb_planted(ZONE_NOT_FLUSHED)) {
+            pages_flushed(store);
+            return;
+        }
         flusher_want(store, &opening->waiter, pages_flushed);
         return;
     }
@@ -101,6 +107,10 @@ void zone_turn(struct bb_store *store)
     }
     if (opening->state == ZONE_READY && !super_write_busy(store)) {
         opening->state = ZONE_SUPER;
+        if (bb_planted(ZONE_USED_EARLY)) {
+            bb_buddy_add_zone(store->buddy, opening->zone.first_unit, opening->zone.unit_count);
+            store->reserve.retry = true;
+        }
         store->super.open_zone_count++;
         super_write_start(store, super_done);
     }

@@ -17,6 +17,7 @@ LAYERS = {"base": 0, "format": 1, "alloc": 1, "io": 2, "index": 3, "store": 4, "
 
 # Headers that are no module of their own name, with the layer they belong to.
 HEADER_LAYER = {"assert": "base", "bits": "base", "le": "base", "clock": "base",
+                "plant": "base",
                 "format": "format", "codec": "format", "io": "io",
                 "index": "index", "http": "http"}
 
