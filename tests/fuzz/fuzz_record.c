@@ -6,8 +6,8 @@
  *   FIT    the length is made to fit the number of items, as far as a record can have so many
  *   CYCLE  the items are repeated up to that number, so that a small input is a record of 16 units
  *
- * What decodes must encode to the same bytes; it must be refused for another store, place and
- * length. */
+ * A second opinion says which bytes are a record. What decodes must encode to the same bytes; it
+ * must be refused for another store, place and length. */
 #include "input.h"
 
 #include "bb/codec.h"
@@ -53,10 +53,32 @@ static uint32_t build(struct input *input, uint8_t *buf)
     return units;
 }
 
+/* Whether `units` units are a record, as format.h says. */
+static bool second_opinion(const uint8_t *buf, uint32_t units)
+{
+    size_t size = (size_t)units * 4096;
+    uint64_t epoch = u64_at(buf, 32), sequence = u64_at(buf, 40);
+    uint32_t item_count = u32_at(buf, 136);
+    if (memcmp(buf, "BBRECORD", 8) != 0 || u32_at(buf, 8) != 1 || u32_at(buf, 12) != units)
+        return false;
+    if (epoch == 0 || epoch >> 63 != 0 || sequence >> 63 != 0 || u32_at(buf, 140) != 0)
+        return false;
+    if (u64_at(buf, 56) > sequence || u64_at(buf, 80) > sequence) /* durable, anchor */
+        return false;
+    uint64_t used = 160 + 48 * (uint64_t)item_count;
+    if (used > size || used + 4096 <= size || !sealed(buf, size, 144))
+        return false;
+    for (uint64_t at = 160; at < used; at += 48)
+        if (buf[at] < 1 || buf[at] > 3 || !zeros_at(buf, at + 1, 3) ||
+            u32_at(buf, at + 4) > 1048576)
+            return false;
+    return zeros_at(buf, used, size - used);
+}
+
 static void peeked_check(const struct bb_record *record)
 {
     require(record->epoch >= 1, "no epoch");
-    require(record->epoch < UINT64_MAX && record->sequence < UINT64_MAX, "the last of its kind");
+    require(record->epoch <= BB_COUNTER_MAX && record->sequence <= BB_COUNTER_MAX, "counter");
     require(record->durable <= record->sequence, "durable above itself");
     require(record->anchor.sequence <= record->sequence, "anchor above itself");
     require(record->item_count <= BB_RECORD_ITEMS_MAX, "more items than a record holds");
@@ -120,6 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int decode = bb_record_decode(buf, units, &disk->store, bb_le64_get(disk->position), &record);
     require(peek == 0 || peek == BB_ERR_DAMAGED, "another error than the contract says");
     require(decode == 0 || decode == BB_ERR_DAMAGED, "another error than the contract says");
+    require((decode == 0) == second_opinion(buf, units), "a second opinion differs");
     if (peek == 0)
         peeked_check(&peeked);
     else

@@ -11,8 +11,8 @@
  *
  * and one byte: the copy (1..4, else none) at which the next update is cut.
  *
- * What decodes must encode to the same bytes; the quorum is compared with one that counts equal
- * bytes. */
+ * A second opinion says which bytes are a superblock; what decodes must encode to the same bytes;
+ * the quorum is compared with one that counts equal bytes. */
 #include "input.h"
 
 #include "bb/err.h"
@@ -39,6 +39,8 @@ struct fake {
     struct bb_io_request *queue;
     struct copy copies[COPIES];
     unsigned cut_at;
+    bool updating;
+    unsigned dirty; /* bit i: copies[i] was written after the last flush */
 };
 
 static struct copy *copy_at(struct fake *fake, uint64_t offset)
@@ -51,8 +53,10 @@ static struct copy *copy_at(struct fake *fake, uint64_t offset)
 
 static int32_t serve(struct fake *fake, const struct bb_io_request *request)
 {
-    if (request->op == BB_IO_FLUSH)
+    if (request->op == BB_IO_FLUSH) {
+        fake->dirty = 0;
         return 0;
+    }
     struct copy *copy = copy_at(fake, request->offset);
     require(copy != NULL && request->size == sizeof(copy->disk), "access beside the copies");
     if (request->op == BB_IO_READ) {
@@ -65,6 +69,9 @@ static int32_t serve(struct fake *fake, const struct bb_io_request *request)
         return -EIO;
     memcpy(&copy->disk, request->buf, sizeof(copy->disk));
     copy->unreadable = false; /* a drive maps the sector away */
+    unsigned index = (unsigned)(copy - fake->copies);
+    require(!fake->updating || index < 2 || (fake->dirty & 3) == 0, "second pair before the flush");
+    fake->dirty |= 1u << index;
     return 0;
 }
 
@@ -120,49 +127,106 @@ static void build(struct fake *fake, struct input *input)
     fake->cut_at = input_u8(input);
 }
 
-static void decoded_check(const struct bb_super *super)
+static bool is_power_of_two(uint64_t value)
 {
-    const struct bb_layout *layout = &super->layout;
-    require(super->must_understand == 0, "feature not understood");
-    require(super->epoch >= 1, "no epoch");
-    require(super->open_zone_count <= layout->zone_count, "more zones open than there are");
-    require(super->clean || super->clean_sequence == 0, "clean sequence without the mark");
-    require(super->anchor.position < layout->journal_units, "anchor outside the ring");
-    require(layout->zone_count > 0, "no zone");
-    require(layout->tail_offset + BB_TAIL_SIZE <= layout->device_size, "tail behind the device");
-    struct bb_zone last = bb_layout_zone(layout, layout->zone_count - 1);
-    require(last.slot_b_offset < layout->tail_offset, "zone in the tail");
-    require(super->label[32] == '\0', "label without end");
-    require(super->logical_sector <= BB_UNIT_SIZE, "sector above a unit");
+    return value != 0 && (value & (value - 1)) == 0;
+}
+
+/* Whether the geometry is what the device size, the ring and the zone size give. */
+static bool second_opinion_of_geometry(const void *disk)
+{
+    const uint64_t mib = 1 << 20, head = 8 * mib, tail = 8 * mib;
+    uint64_t device_size = u64_at(disk, 80), ring_units = u64_at(disk, 104);
+    uint64_t zones_offset = u64_at(disk, 112), zone_size = u64_at(disk, 120), pages = 0, zones = 0;
+    if (u64_at(disk, 96) != head || ring_units == 0 || ring_units % 256 != 0 ||
+        ring_units > device_size / 4096 || zones_offset != head + ring_units * 4096)
+        return false;
+    if (!is_power_of_two(zone_size) || zone_size < 4 * mib || device_size < zones_offset + tail)
+        return false;
+    uint64_t space = device_size / mib * mib - tail - zones_offset;
+    for (uint64_t part = zone_size; part != 0; part = part == zone_size ? space % zone_size : 0) {
+        uint64_t count = part == zone_size ? space / zone_size : 1;
+        if (part < 4 * mib || count == 0)
+            continue;
+        uint64_t slots = (part / mib + 113) / 114;
+        zones += count;
+        pages += count * (((part / mib - 2 * slots) * 256 + 111) / 112);
+    }
+    return zones > 0 && pages <= UINT32_MAX && u32_at(disk, 128) == zones &&
+           u32_at(disk, 132) <= zones && u64_at(disk, 176) < ring_units;
+}
+
+/* What the decoder must say of these bytes at the place of copy 1..4, as format.h says. */
+static int second_opinion(const void *disk, uint64_t offset, unsigned copy)
+{
+    const size_t counters[] = {56, 136, 144, 160, 168}; /* generation, epoch, sequences */
+    if (memcmp(disk, "BBSUPER\n", 8) != 0)
+        return BB_ERR_NOT_FORMATTED;
+    if (u32_at(disk, 8) != 1)
+        return BB_ERR_VERSION;
+    if (!sealed(disk, 4096, 256))
+        return BB_ERR_DAMAGED;
+    if (u64_at(disk, 64) != 0)
+        return BB_ERR_VERSION;
+    if (!second_opinion_of_geometry(disk))
+        return BB_ERR_DAMAGED;
+    uint64_t end = u64_at(disk, 80) >> 20 << 20;
+    const uint64_t places[COPIES] = {64 << 10, 4 << 20, end - (7 << 20), end - (3 << 20)};
+    bool good = u32_at(disk, 12) == copy && u64_at(disk, 48) == offset &&
+                places[copy - 1] == offset && u64_at(disk, 136) != 0;
+    for (unsigned i = 0; i < sizeof(counters) / sizeof(counters[0]); i++)
+        good = good && u64_at(disk, counters[i]) >> 63 == 0;
+    uint32_t logical = u32_at(disk, 88), state = u32_at(disk, 152);
+    good = good && is_power_of_two(logical) && logical >= 512 && logical <= 4096 &&
+           is_power_of_two(u32_at(disk, 92));
+    good = good && state <= 1 && u32_at(disk, 156) == 0 && (state == 1 || u64_at(disk, 160) == 0);
+    for (size_t i = 224; i + 1 < 256; i++)
+        good = good && (((const uint8_t *)disk)[i] != 0 || ((const uint8_t *)disk)[i + 1] == 0);
+    return good && zeros_at(disk, 272, 4096 - 272) ? 0 : BB_ERR_DAMAGED;
+}
+
+/* Another byte, sealed again: no superblock, or one that is not equal. */
+static void change_check(const struct copy *copy, unsigned number, uint64_t offset)
+{
+    struct bb_disk_super disk = copy->disk;
+    struct bb_super super;
+    uint64_t seed = u64_at(&disk, offsetof(struct bb_disk_super, digest));
+    size_t at = seed % offsetof(struct bb_disk_super, digest);
+    ((uint8_t *)&disk)[at] ^= (uint8_t)(1u << seed / 256 % 8);
+    reseal(&disk, sizeof(disk), offsetof(struct bb_disk_super, digest));
+    int result = bb_super_decode(&disk, offset, number, &super);
+    require(result == second_opinion(&disk, offset, number), "a second opinion differs");
+    require(result != 0 || !bb_super_equal(&super, &copy->super), "equal in spite of a change");
 }
 
 /* Decodes each copy alone: what comes out encodes to the same bytes. */
-static void second_opinion(struct fake *fake)
+static void decode_check(struct fake *fake)
 {
     for (unsigned i = 0; i < COPIES; i++) {
         struct copy *copy = &fake->copies[i];
         uint64_t offset = bb_layout_super_offset(fake->io.device_size, i + 1);
         struct bb_disk_super again;
+        struct bb_super other;
         copy->error = -EIO;
         if (copy->unreadable)
             continue;
         memset(&copy->super, UNTOUCHED, sizeof(copy->super));
         copy->error = bb_super_decode(&copy->disk, offset, i + 1, &copy->super);
+        require(copy->error == second_opinion(&copy->disk, offset, i + 1),
+                "a second opinion differs");
         if (copy->error != 0) {
-            require(copy->error == BB_ERR_NOT_FORMATTED || copy->error == BB_ERR_VERSION ||
-                        copy->error == BB_ERR_DAMAGED,
-                    "another error than the contract says");
             require(is_untouched(&copy->super, sizeof(copy->super)), "output of a failure");
             continue;
         }
-        decoded_check(&copy->super);
         bb_super_encode(&copy->super, i + 1, &again);
         require(memcmp(&again, &copy->disk, sizeof(again)) == 0, "encode(decode(x)) != x");
         bb_super_encode(&copy->super, 1, &copy->canonical);
-        struct bb_super other;
-        unsigned next = (i + 1) % COPIES + 1;
-        require(bb_super_decode(&copy->disk, offset, next, &other) == BB_ERR_DAMAGED,
+        require(bb_super_decode(&copy->disk, offset, (i + 1) % COPIES + 1, &other) ==
+                    BB_ERR_DAMAGED,
                 "taken for another copy");
+        require(bb_super_decode(&copy->disk, offset ^ 4096, i + 1, &other) == BB_ERR_DAMAGED,
+                "taken at another place");
+        change_check(copy, i + 1, offset);
     }
 }
 
@@ -209,15 +273,25 @@ static void quorum_check(struct fake *fake, const struct bb_super_copies *copies
 
 static void no_quorum_check(const struct fake *fake, int result)
 {
-    bool io = false, version = false;
+    bool io = false, version = false, blank = true, later = false, tail_blank = true;
     for (unsigned i = 0; i < COPIES; i++) {
-        io = io || fake->copies[i].error == -EIO;
-        version = version || fake->copies[i].error == BB_ERR_VERSION;
+        const struct copy *copy = &fake->copies[i];
+        io = io || copy->error == -EIO;
+        version = version || copy->error == BB_ERR_VERSION;
+        blank = blank && copy->error == BB_ERR_NOT_FORMATTED;
+        tail_blank = tail_blank && (i < 2 || copy->error == BB_ERR_NOT_FORMATTED);
+        later = later || (copy->error == 0 && copy->super.generation > 1);
     }
-    int expected = io ? -EIO : version ? BB_ERR_VERSION : 0;
-    require(expected != 0 ? result == expected
-                          : result == BB_ERR_NOT_FORMATTED || result == BB_ERR_DAMAGED,
-            "why there is no quorum");
+    if (io || version)
+        require(result == (io ? -EIO : BB_ERR_VERSION), "why there is no quorum");
+    else if (blank)
+        require(result == BB_ERR_NOT_FORMATTED, "blank, but not that");
+    else if (later)
+        require(result == BB_ERR_DAMAGED, "a store that lost its copies");
+    else if (tail_blank)
+        require(result == BB_ERR_NOT_FORMATTED, "what a cut format leaves");
+    else
+        require(result == BB_ERR_NOT_FORMATTED || result == BB_ERR_DAMAGED, "another error");
 }
 
 static void reload(struct fake *fake, struct bb_super_copies *copies, const struct bb_super *super)
@@ -231,10 +305,14 @@ static void update(struct fake *fake, struct bb_super_copies *copies)
 {
     struct bb_super before = copies->super, super = before;
     bool cut = fake->cut_at >= 1 && fake->cut_at <= COPIES;
+    if (super.generation == BB_COUNTER_MAX || super.epoch == BB_COUNTER_MAX)
+        return; /* written by nobody who counted up to it; the next start would refuse */
     if (cut)
         fake->copies[fake->cut_at - 1].broken = true;
     super.epoch++;
+    fake->updating = true;
     require(bb_super_write(&fake->io, &super) == (cut ? -EIO : 0), "write");
+    require(cut || fake->dirty == 0, "no flush after the last copy");
     require(super.generation == before.generation + 1, "generation of an update");
     reload(fake, copies, cut && fake->cut_at <= 2 ? &before : &super);
     if (!cut)
@@ -253,6 +331,7 @@ static void start(struct fake *fake, struct bb_super_copies *copies)
     if (broken)
         return;
     require(copies->equal_count == COPIES, "not all equal after healing");
+    require(fake->dirty == 0, "no flush after healing");
     for (unsigned i = 0; i < COPIES; i++)
         fake->copies[i].broken = false;
     update(fake, copies);
@@ -270,7 +349,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(result == BB_ERR_NOT_FORMATTED, "too small, but formatted");
         return 0;
     }
-    second_opinion(&fake);
+    decode_check(&fake);
     if (!newest_pair(&fake, &newest)) {
         no_quorum_check(&fake, result);
         return 0;

@@ -75,6 +75,42 @@ static inline void reseal(void *unit, size_t size, size_t digest_offset)
     memcpy((uint8_t *)unit + digest_offset, &digest, sizeof(digest));
 }
 
+/* ---- For second opinions, which read the text of the format and not our structures ---- */
+
+static inline uint32_t u32_at(const void *bytes, size_t offset)
+{
+    const uint8_t *at = (const uint8_t *)bytes + offset;
+    return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static inline uint64_t u64_at(const void *bytes, size_t offset)
+{
+    return u32_at(bytes, offset) | (uint64_t)u32_at(bytes, offset + 4) << 32;
+}
+
+static inline bool zeros_at(const void *bytes, size_t offset, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (((const uint8_t *)bytes)[offset + i] != 0)
+            return false;
+    return true;
+}
+
+/* Whether the 16 bytes at `digest_offset` are the digest of the unit with those bytes zero. */
+static inline bool sealed(const void *unit, size_t size, size_t digest_offset)
+{
+    static uint8_t copy[65536];
+    struct bb_hash hash;
+    if (size > sizeof(copy))
+        abort();
+    memcpy(copy, unit, size);
+    memset(copy + digest_offset, 0, sizeof(struct bb_digest));
+    bb_hash_of(copy, size, &hash);
+    return memcmp(hash.bytes, (const uint8_t *)unit + digest_offset, sizeof(struct bb_digest)) == 0;
+}
+
+/* ---- */
+
 /* Bytes of exactly this size, so that the sanitizer sees what lies behind them. */
 static inline void *exact(size_t size)
 {

@@ -140,6 +140,37 @@ static void super_seed(const char *name, const struct bb_super *super, const uns
     super_seed_poked(name, super, kinds, 0, 0);
 }
 
+/* Four equal copies with one field that cannot be, behind a valid digest. */
+static void super_field(const char *name, size_t offset, size_t size, uint64_t value)
+{
+    struct seed seed = {.size = 0};
+    struct bb_super super = sample_super(64 << 20, 5);
+    struct bb_disk_super disk;
+    bb_super_encode(&super, 1, &disk);
+    memcpy((uint8_t *)&disk + offset, &value, size);
+    seed_number(&seed, super.layout.device_size, 8);
+    seed_number(&seed, super.logical_sector, 4);
+    seed_number(&seed, COPY_BODY | COPY_SEAL, 1);
+    seed_put(&seed, &disk, SUPER_BODY);
+    for (unsigned i = 1; i < BB_SUPER_COPY_COUNT; i++)
+        seed_number(&seed, COPY_SAME | COPY_WHOLE, 1);
+    seed_end(&seed, "super", name);
+}
+
+static void super_fields(void)
+{
+    super_field("version", offsetof(struct bb_disk_super, version), 4, 2);
+    super_field("feature", offsetof(struct bb_disk_super, must_understand), 8, 1);
+    super_field("sector", offsetof(struct bb_disk_super, logical_sector), 4, 8192);
+    super_field("ring", offsetof(struct bb_disk_super, journal_units), 8, 255);
+    super_field("zone-size", offsetof(struct bb_disk_super, zone_size), 8, 5 << 20);
+    super_field("open-zones", offsetof(struct bb_disk_super, open_zone_count), 4, 99);
+    super_field("epoch-zero", offsetof(struct bb_disk_super, epoch), 8, 0);
+    super_field("last-generation", offsetof(struct bb_disk_super, generation), 8, BB_COUNTER_MAX);
+    super_field("mark-left-behind", offsetof(struct bb_disk_super, clean_sequence), 8, 700);
+    super_field("label-gap", offsetof(struct bb_disk_super, label) + 20, 1, 'x');
+}
+
 static void super_seeds(void)
 {
     const unsigned whole = COPY_SAME | COPY_WHOLE, later = whole | COPY_LATER;
@@ -255,6 +286,8 @@ static void record_seeds(void)
     record_field("anchor-above-itself", offsetof(struct bb_disk_record, anchor) + 2, 1);
     record_field("count", offsetof(struct bb_disk_record, item_count), 3);
     record_field("reserved", offsetof(struct bb_disk_record, reserved), 1);
+    record_field("epoch-too-large", offsetof(struct bb_disk_record, epoch) + 7, 0x80);
+    record_field("sequence-too-large", offsetof(struct bb_disk_record, sequence) + 7, 0x80);
     record_field("item-operation", item, 5);
     record_field("item-flags", item + 1, 1);
     record_field("item-size", item + 7, 1);
@@ -289,7 +322,7 @@ static void page_seed(const char *name, unsigned flags, uint32_t entry_count, ui
     seed_end(&seed, "page", name);
 }
 
-static void page_field(const char *name, size_t offset)
+static void page_field(const char *name, size_t offset, uint8_t flip)
 {
     struct bb_disk_page page;
     struct bb_uuid store;
@@ -298,7 +331,7 @@ static void page_field(const char *name, size_t offset)
     seed_run(&store, sizeof(store), 0xa0);
     bb_page_init(&page);
     bb_page_seal(&page, &store, &header);
-    ((uint8_t *)&page)[offset] ^= 1;
+    ((uint8_t *)&page)[offset] ^= flip;
     seed_number(&seed, PAGE_SEAL, 1);
     seed_put(&seed, &page, offsetof(struct bb_disk_page, entries));
     seed_end(&seed, "page", name);
@@ -315,8 +348,10 @@ static void page_seeds(void)
     page_seed("unknown-flag", PAGE_SEAL, 2, 0x01000000);
     page_seed("not-present", PAGE_SEAL, 2, BB_ENTRY_PRESENT);
     page_seed("corrupt", PAGE_SEAL, 2, BB_ENTRY_CORRUPT);
-    page_field("magic", 1);
-    page_field("version", offsetof(struct bb_disk_page, version));
+    page_field("magic", 1, 1);
+    page_field("version", offsetof(struct bb_disk_page, version), 1);
+    page_field("generation", offsetof(struct bb_disk_page, generation) + 7, 0x80);
+    page_field("covered", offsetof(struct bb_disk_page, covered) + 7, 0x80);
 }
 
 /* ---- Index ---- */
@@ -385,6 +420,7 @@ int main(int argc, char **argv)
     }
     corpus = argv[argc - 1];
     super_seeds();
+    super_fields();
     record_seeds();
     page_seeds();
     index_seeds();
