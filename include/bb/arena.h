@@ -19,8 +19,8 @@ struct bb_arena {
     bool huge; /* backed by MAP_HUGETLB */
 };
 
-/* Maps `size` bytes (rounded up to 2 MiB) of zeroed anonymous memory; pages are touched lazily unless
- * prefault. Tries huge pages first when `huge` is asked for, falls back to MADV_HUGEPAGE. */
+/* Maps `size` bytes (rounded up to 2 MiB) of zeroed anonymous memory; pages are touched lazily
+ * unless prefault. Tries huge pages first when `huge` is asked for, falls back to MADV_HUGEPAGE. */
 BB_MUST_USE int bb_arena_open(size_t size, bool huge, bool prefault, struct bb_arena *ret_arena);
 void bb_arena_close(struct bb_arena *arena);
 

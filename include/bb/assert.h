@@ -21,6 +21,6 @@ _Noreturn void bb_panic(const char *file, int line, const char *condition);
 
 /* The object of type `type` whose member `member` is at `pointer`. */
 #define BB_CONTAINER(pointer, type, member)                                                        \
-    ((type *)(void *)((char *)(pointer)-__builtin_offsetof(type, member)))
+    ((type *)(void *)((char *)(pointer) - __builtin_offsetof(type, member)))
 
 #endif

@@ -4,11 +4,11 @@
  * Orders 0..8: 4 KiB to 1 MiB, aligned to their size. The only truth is one bit per unit; the buddy
  * of an order is derived (an aligned group is free when all its bits are), so freeing any run of
  * units coalesces by itself (Knowlton 1965, "A fast storage allocator", with the free lists
- * replaced by per-order summary bitmaps over 1 MiB chunks). Cost of allocate and free is bounded and
- * does not depend on the size of the device.
+ * replaced by per-order summary bitmaps over 1 MiB chunks). Cost of allocate and free is bounded
+ * and does not depend on the size of the device.
  *
- * Allocation state is never stored on disk: at start bb_buddy_claim is called for every live extent.
- * Owner: one thread at a time (the scan at start, then the controller).
+ * Allocation state is never stored on disk: at start bb_buddy_claim is called for every live
+ * extent. Owner: one thread at a time (the scan at start, then the controller).
  */
 #ifndef BB_BUDDY_H
 #define BB_BUDDY_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Milliseconds since some fixed moment, never backwards, in steps of a kernel tick. For deadlines in the daemon; the engine
- * gets its time handed in.
+ * Milliseconds since some fixed moment, never backwards, in steps of a kernel tick. For deadlines
+ * in the daemon; the engine gets its time handed in.
  */
 #ifndef BB_CLOCK_H
 #define BB_CLOCK_H

@@ -18,17 +18,17 @@ struct bb_device {
     int fd;
     char path[256];
     bool is_block;
-    bool direct;           /* O_DIRECT is in effect */
-    bool write_back;       /* it has a volatile cache, or does not say (files) */
-    bool whole_disk;       /* not a partition, file or virtual device (loop, zram, mapper) */
+    bool direct;     /* O_DIRECT is in effect */
+    bool write_back; /* it has a volatile cache, or does not say (files) */
+    bool whole_disk; /* not a partition, file or virtual device (loop, zram, mapper) */
     bool read_only;
-    dev_t number;          /* of the block device, or st_dev of the file */
-    ino_t inode;           /* of the file, 0 for a block device */
-    uint64_t size;         /* bytes */
+    dev_t number;  /* of the block device, or st_dev of the file */
+    ino_t inode;   /* of the file, 0 for a block device */
+    uint64_t size; /* bytes */
     uint32_t logical_sector;
     uint32_t physical_sector;
-    uint32_t piece_max;    /* largest request the device takes whole, bytes, power of two <= 256 KiB */
-    char model[64];        /* from sysfs, may be empty */
+    uint32_t piece_max; /* largest request the device takes whole, bytes, power of two <= 256 KiB */
+    char model[64];     /* from sysfs, may be empty */
     char serial[64];
 };
 
@@ -48,8 +48,8 @@ void bb_device_close(struct bb_device *device);
 /* fsync: everything written before is on stable storage, also what an earlier process wrote. */
 BB_MUST_USE int bb_device_sync(const struct bb_device *device);
 
-/* Whether bytes of a are bytes of b: the same device or file, a partition and its disk, loop devices
- * on one file, a loop device and its file or device. */
+/* Whether bytes of a are bytes of b: the same device or file, a partition and its disk, loop
+ * devices on one file, a loop device and its file or device. */
 bool bb_device_overlap(const struct bb_device *a, const struct bb_device *b);
 
 /* Whole-buffer transfers for tools; offset, size and buffer 4096 aligned. */

@@ -6,10 +6,10 @@
  *   ..            zones: descriptor slots A, data units, descriptor slots B
  *   last 8 MiB    tail: superblock copy 3 at 1 MiB, copy 4 at 5 MiB into it, else zero
  *
- * Rules: little-endian, fixed widths, no padding, reserved bytes are zero and checked. A unit is 4096
- * bytes; a unit number is a byte offset on the data device divided by 4096. Every metadata unit
- * carries magic, version, store UUID, its own position, a sequence or generation, and a digest: the
- * first 128 bits of SHA-256 over the whole structure with the digest field zero.
+ * Rules: little-endian, fixed widths, no padding, reserved bytes are zero and checked. A unit is
+ * 4096 bytes; a unit number is a byte offset on the data device divided by 4096. Every metadata
+ * unit carries magic, version, store UUID, its own position, a sequence or generation, and a
+ * digest: the first 128 bits of SHA-256 over the whole structure with the digest field zero.
  *
  * Generations, epochs and sequences stay below 2^63: a larger one is damage, so that adding one to
  * what a device says never overflows.
@@ -44,7 +44,8 @@ struct bb_uuid {
 #pragma GCC diagnostic error "-Wpadded"
 
 /* {sequence, position, digest of the record that ends the newest complete checkpoint; entry count
- * and set hash there}. All zero: the anchor carried by record 0, which is itself the first anchor. */
+ * and set hash there}. All zero: the anchor carried by record 0, which is itself the first anchor.
+ */
 struct bb_disk_anchor {
     struct bb_le64 sequence;
     struct bb_le64 position; /* ring unit where that record starts */
@@ -96,8 +97,8 @@ struct bb_disk_record {
     struct bb_uuid store;
     struct bb_le64 epoch;
     struct bb_le64 sequence;
-    struct bb_le64 position; /* own first ring unit */
-    struct bb_le64 durable;  /* watermark D when the record was built */
+    struct bb_le64 position;   /* own first ring unit */
+    struct bb_le64 durable;    /* watermark D when the record was built */
     struct bb_digest previous; /* digest of the record before */
     struct bb_disk_anchor anchor;
     struct bb_le32 item_count;

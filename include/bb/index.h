@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The map hash -> extent as it stands in the index device, behind a small table of functions, so that
- * the engine runs the same over LMDB (lmdbindex.h) and over a map in memory in the simulator.
+ * The map hash -> extent as it stands in the index device, behind a small table of functions, so
+ * that the engine runs the same over LMDB (lmdbindex.h) and over a map in memory in the simulator.
  *
  * A fold is one durable transaction: all of its changes and the state row, or nothing. Lookups and
  * scans see the newest fold that finished before the last refresh of the same reader.
@@ -10,8 +10,8 @@
 
 #include "bb/codec.h"
 
-#define BB_INDEX_CORRUPT 1ull           /* stored bytes are known not to match the name */
-#define BB_INDEX_SLICE_MAX 16000u       /* keys of one transaction (LMDB 0.9.24 leaks when it spills) */
+#define BB_INDEX_CORRUPT 1ull     /* stored bytes are known not to match the name */
+#define BB_INDEX_SLICE_MAX 16000u /* keys of one transaction (LMDB 0.9.24 leaks when it spills) */
 
 struct bb_index_entry {
     uint64_t unit;  /* first unit, 40 bits */
@@ -51,12 +51,12 @@ struct bb_index_ops {
     int (*state)(void *index, struct bb_index_state *ret_state);
     /* 0, -ENOENT, or an error. May read the device: see struct bb_index_port for who may call. */
     int (*lookup)(void *index, const struct bb_hash *hash, struct bb_index_entry *ret_entry);
-    /* One transaction; *ret_set is what the map holds afterwards, *ret_room as from room(). Any error
-     * but BB_ERR_INDEX_FULL (nothing changed) is fatal for the store. */
+    /* One transaction; *ret_set is what the map holds afterwards, *ret_room as from room(). Any
+     * error but BB_ERR_INDEX_FULL (nothing changed) is fatal for the store. */
     int (*fold)(void *index, const struct bb_index_fold *fold, struct bb_set *ret_set,
                 uint64_t *ret_room);
-    /* All entries with hash > after (NULL: from the start) and, when `below` is given, hash < below,
-     * in one snapshot of its own. */
+    /* All entries with hash > after (NULL: from the start) and, when `below` is given, hash <
+     * below, in one snapshot of its own. */
     int (*scan)(void *index, const struct bb_hash *after, const struct bb_hash *below,
                 bb_index_visit_fn *visit, void *context);
     /* Lookups see the newest fold from here on. */
@@ -67,7 +67,7 @@ struct bb_index_ops {
 
 struct bb_index {
     const struct bb_index_ops *ops;
-    void *context;     /* first argument of the functions */
+    void *context;      /* first argument of the functions */
     uint32_t slice_max; /* keys of one fold, <= BB_INDEX_SLICE_MAX, less on small devices */
 };
 
@@ -81,8 +81,8 @@ struct bb_listed {
     uint32_t flags; /* BB_INDEX_CORRUPT */
 };
 
-/* One question that may touch the index device. Belongs to the index from submit until the engine is
- * told with bb_store_job_done. */
+/* One question that may touch the index device. Belongs to the index from submit until the engine
+ * is told with bb_store_job_done. */
 struct bb_index_job {
     enum bb_index_job_kind kind;
     int result;

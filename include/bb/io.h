@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Block I/O on the data device as the engine sees it: submit, poll, completion. Three back ends with
- * the same contract: uring (production), sync (pread/pwrite/fdatasync), sim (in memory, with a
+ * Block I/O on the data device as the engine sees it: submit, poll, completion. Three back ends
+ * with the same contract: uring (production), sync (pread/pwrite/fdatasync), sim (in memory, with a
  * volatile cache, faults and power cuts).
  *
  * One struct bb_io belongs to one thread. A request belongs to the back end from submit until its
@@ -65,8 +65,7 @@ int bb_io_poll(struct bb_io *io, bool wait);
 
 /* Fills a request; done is called with it. */
 void bb_io_prepare(struct bb_io_request *request, enum bb_io_op op, enum bb_io_class class,
-                   uint64_t offset, void *buf, uint32_t size,
-                   void (*done)(struct bb_io_request *));
+                   uint64_t offset, void *buf, uint32_t size, void (*done)(struct bb_io_request *));
 
 /* For back ends: the request is over; counts it out and runs done, after which the request is the
  * owner's again. */

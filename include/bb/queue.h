@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 
 struct bb_message {
-    uint64_t word;   /* a number, or kind and count packed by the user */
+    uint64_t word; /* a number, or kind and count packed by the user */
     void *pointer;
 };
 

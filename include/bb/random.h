@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Randomness: the kernel's for identities, a seeded generator (xoshiro256**, Blackman and Vigna) for
- * tests and load. A struct bb_random belongs to one thread.
+ * Randomness: the kernel's for identities, a seeded generator (xoshiro256**, Blackman and Vigna)
+ * for tests and load. A struct bb_random belongs to one thread.
  */
 #ifndef BB_RANDOM_H
 #define BB_RANDOM_H

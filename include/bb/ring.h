@@ -35,8 +35,9 @@ struct bb_event {
 struct bb_ring_config {
     unsigned entries;               /* submission entries, power of two */
     const struct bb_device *device; /* data device, may be NULL */
-    unsigned device_in_flight_max;  /* requests of this ring on the device; more wait in the back end */
-    void *arena;                    /* registered as fixed buffer 0; may be NULL */
+    unsigned
+        device_in_flight_max; /* requests of this ring on the device; more wait in the back end */
+    void *arena;              /* registered as fixed buffer 0; may be NULL */
     size_t arena_size;
     bool only_6_1; /* use nothing that Linux 6.1 lacks (so far nothing newer is used anyway) */
 };
@@ -50,8 +51,8 @@ struct bb_ring_stats {
 };
 
 /* 0; BB_ERR_KERNEL when io_uring is forbidden or too old, with *ret_reason (static text) naming the
- * cause and the cure. A refused registration of the arena (memlock) is not an error: plain reads and
- * writes are used and stats say so. */
+ * cause and the cure. A refused registration of the arena (memlock) is not an error: plain reads
+ * and writes are used and stats say so. */
 BB_MUST_USE int bb_ring_open(const struct bb_ring_config *config, struct bb_ring **ret_ring,
                              const char **ret_reason);
 /* No device request may be in flight. Socket operations are cancelled and waited for; their done
@@ -64,8 +65,8 @@ void bb_ring_close(struct bb_ring *ring);
 struct bb_io *bb_ring_io(struct bb_ring *ring);
 
 /* Multishot accept; re-arm when done reports more == false. Accepted sockets are close-on-exec. No
- * socket of a ring, this one included, should be O_NONBLOCK: the ring waits for it, and a kernel may
- * take the flag as the wish not to. */
+ * socket of a ring, this one included, should be O_NONBLOCK: the ring waits for it, and a kernel
+ * may take the flag as the wish not to. */
 void bb_ring_accept(struct bb_ring *ring, int listen_fd, struct bb_event *event);
 /* One receive of at most `size` bytes; result 0 means the peer has finished. */
 void bb_ring_recv(struct bb_ring *ring, int fd, void *buf, size_t size, struct bb_event *event);

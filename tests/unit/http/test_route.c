@@ -96,8 +96,8 @@ static void other_paths_are_404(void **state)
 {
     (void)state;
     static const char *const paths[] = {
-        "/",       "",        "/blocks/",    "/blocksmissing",   "/Block",
-        "/livez/", "//block", "/block" HASH, "/blocks/missing/", "*"};
+        "/",       "",        "/blocks/",      "/blocksmissing",   "/Block",
+        "/livez/", "//block", ("/block" HASH), "/blocks/missing/", "*"};
     struct bb_route route;
     for (size_t i = 0; i < COUNT(paths); i++)
         assert_int_equal(find(BB_HTTP_GET, paths[i], &route), 404);
