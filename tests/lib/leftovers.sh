@@ -31,8 +31,8 @@ leftovers_loops()
 
 leftovers_name()
 {
-    tr '\0' ' ' <"/proc/$1/cmdline" 2>/dev/null
-}
+    [ ! -e "/proc/$1/cmdline" ] || tr '\0' ' ' <"/proc/$1/cmdline"
+} 2>/dev/null
 
 # leftovers_clear VARIABLE VALUE FOLDER: ends and detaches what is left and names it; fails if
 # there was anything
