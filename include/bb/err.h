@@ -9,6 +9,7 @@
 #define BB_ERR_H
 
 /* x(NAME, HTTP status, exit code, text) */
+/* clang-format off */
 #define BB_ERRORS(x)                                                                               \
     x(NOT_FORMATTED, 500, BB_EXIT_REFUSED, "not a formatted store") x(                             \
         FOREIGN, 500, BB_EXIT_REFUSED, "data and index device do not belong together")             \
@@ -52,6 +53,7 @@
                                                                             x(CANCELLED, 503,      \
                                                                               BB_EXIT_FAILURE,     \
                                                                               "cancelled")
+/* clang-format on */
 
 /* Exit codes of our programs (bbfsck uses those of fsck(8) instead). */
 enum bb_exit {
