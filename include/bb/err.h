@@ -11,48 +11,33 @@
 /* x(NAME, HTTP status, exit code, text) */
 /* clang-format off */
 #define BB_ERRORS(x)                                                                               \
-    x(NOT_FORMATTED, 500, BB_EXIT_REFUSED, "not a formatted store") x(                             \
-        FOREIGN, 500, BB_EXIT_REFUSED, "data and index device do not belong together")             \
-        x(STALE_INDEX, 500, BB_EXIT_REFUSED, "the index device is the older half") x(              \
-            STALE_DATA, 500, BB_EXIT_REFUSED, "the data device is the older half")                 \
-            x(LOST_RECORD, 500, BB_EXIT_REFUSED, "an acknowledged journal record is corrupt") x(   \
-                DAMAGED, 500, BB_EXIT_REFUSED, "metadata on the device is damaged")                \
-                x(OVERLAP, 500, BB_EXIT_REFUSED, "two blocks claim the same unit") x(              \
-                    SET_MISMATCH, 500, BB_EXIT_REFUSED, "count or set hash of the index is wrong") \
-                    x(INDEX_DAMAGED, 500, BB_EXIT_REFUSED, "the index is damaged") x(              \
-                        VERSION, 500, BB_EXIT_REFUSED, "format version or feature not understood") \
-                        x(GEOMETRY, 500, BB_EXIT_REFUSED,                                          \
-                          "device size or sector size differs from the format")                    \
-                            x(REFUSED, 500, BB_EXIT_REFUSED, "refused")                            \
-                                x(HELD, 500, BB_EXIT_HELD, "device is held by another program") x( \
-                                    KERNEL, 500, BB_EXIT_RESOURCE,                                 \
-                                    "the kernel refuses what the program needs")                   \
-                                    x(MEMORY, 500, BB_EXIT_RESOURCE, "not enough memory allowed")  \
-                                        x(IO, 500, BB_EXIT_IO, "input/output error") x(            \
-                                            SHORT_IO, 500, BB_EXIT_IO,                             \
-                                            "device took or gave fewer bytes than asked")          \
-                                            x(FATAL, 503, BB_EXIT_IO,                              \
-                                              "store stopped after an I/O error, restart it")      \
-                                                x(CORRUPT, 500, BB_EXIT_IO,                        \
-                                                  "stored bytes do not match their name")          \
-                                                    x(NO_SPACE, 507, BB_EXIT_FAILURE,              \
-                                                      "device is full") x(INDEX_FULL, 507,         \
-                                                                          BB_EXIT_FAILURE,         \
-                                                                          "index is full")         \
-                                                        x(BUSY, 503, BB_EXIT_FAILURE, "busy")      \
-                                                            x(NOT_READY, 503, BB_EXIT_FAILURE,     \
-                                                              "not ready for writes")              \
-                                                                x(EXISTS, 412, BB_EXIT_FAILURE,    \
-                                                                  "block is already stored")       \
-                                                                    x(WOULD_FAULT, 500,            \
-                                                                      BB_EXIT_FAILURE,             \
-                                                                      "answer is not in memory")   \
-                                                                        x(USAGE, 400,              \
-                                                                          BB_EXIT_USAGE,           \
-                                                                          "wrong usage")           \
-                                                                            x(CANCELLED, 503,      \
-                                                                              BB_EXIT_FAILURE,     \
-                                                                              "cancelled")
+    x(NOT_FORMATTED, 500, BB_EXIT_REFUSED, "not a formatted store")                                \
+    x(FOREIGN, 500, BB_EXIT_REFUSED, "data and index device do not belong together")               \
+    x(STALE_INDEX, 500, BB_EXIT_REFUSED, "the index device is the older half")                     \
+    x(STALE_DATA, 500, BB_EXIT_REFUSED, "the data device is the older half")                       \
+    x(LOST_RECORD, 500, BB_EXIT_REFUSED, "an acknowledged journal record is corrupt")              \
+    x(DAMAGED, 500, BB_EXIT_REFUSED, "metadata on the device is damaged")                          \
+    x(OVERLAP, 500, BB_EXIT_REFUSED, "two blocks claim the same unit")                             \
+    x(SET_MISMATCH, 500, BB_EXIT_REFUSED, "count or set hash of the index is wrong")               \
+    x(INDEX_DAMAGED, 500, BB_EXIT_REFUSED, "the index is damaged")                                 \
+    x(VERSION, 500, BB_EXIT_REFUSED, "format version or feature not understood")                   \
+    x(GEOMETRY, 500, BB_EXIT_REFUSED, "device size or sector size differs from the format")        \
+    x(REFUSED, 500, BB_EXIT_REFUSED, "refused")                                                    \
+    x(HELD, 500, BB_EXIT_HELD, "device is held by another program")                                \
+    x(KERNEL, 500, BB_EXIT_RESOURCE, "the kernel refuses what the program needs")                  \
+    x(MEMORY, 500, BB_EXIT_RESOURCE, "not enough memory allowed")                                  \
+    x(IO, 500, BB_EXIT_IO, "input/output error")                                                   \
+    x(SHORT_IO, 500, BB_EXIT_IO, "device took or gave fewer bytes than asked")                     \
+    x(FATAL, 503, BB_EXIT_IO, "store stopped after an I/O error, restart it")                      \
+    x(CORRUPT, 500, BB_EXIT_IO, "stored bytes do not match their name")                            \
+    x(NO_SPACE, 507, BB_EXIT_FAILURE, "device is full")                                            \
+    x(INDEX_FULL, 507, BB_EXIT_FAILURE, "index is full")                                           \
+    x(BUSY, 503, BB_EXIT_FAILURE, "busy")                                                          \
+    x(NOT_READY, 503, BB_EXIT_FAILURE, "not ready for writes")                                     \
+    x(EXISTS, 412, BB_EXIT_FAILURE, "block is already stored")                                     \
+    x(WOULD_FAULT, 500, BB_EXIT_FAILURE, "answer is not in memory")                                \
+    x(USAGE, 400, BB_EXIT_USAGE, "wrong usage")                                                    \
+    x(CANCELLED, 503, BB_EXIT_FAILURE, "cancelled")
 /* clang-format on */
 
 /* Exit codes of our programs (bbfsck uses those of fsck(8) instead). */
