@@ -12,7 +12,9 @@ end()
 {
     local pid
     pid=$(cat "$folder/left-pid" 2>/dev/null) && kill "$pid" 2>/dev/null
-    [ ! -s "$folder/left-loop" ] || losetup --detach "$(cat "$folder/left-loop")" 2>/dev/null
+    # by what stands behind it: the name alone may be somebody else's device by now
+    losetup --list --noheadings --output NAME,BACK-FILE | grep -F "$folder/" |
+        while read -r device _; do losetup --detach "$device"; done
     rm -rf "$folder"
 }
 trap end EXIT
