@@ -3,6 +3,8 @@
  * rig_ops.c. */
 #include "rig.h"
 
+#include "../../src/store/engine.h"
+
 #include "bb/err.h"
 #include "bb/fill.h"
 #include "bb/superblock.h"
@@ -99,6 +101,8 @@ void rig_open(struct rig *rig, const struct rig_config *config)
         rig->ops[i].buf = aligned_alloc(BB_UNIT_SIZE, BB_BLOCK_SIZE_MAX);
         BB_ASSERT(rig->ops[i].buf != NULL);
     }
+    rig->scratch = aligned_alloc(BB_UNIT_SIZE, SCRATCH_SIZE);
+    BB_ASSERT(rig->scratch != NULL);
     make_ids(rig);
     format(rig);
     rig->now_ms = 1000;
@@ -109,6 +113,7 @@ void rig_close(struct rig *rig)
     rig_drop(rig);
     bb_sim_close(rig->sim);
     memindex_free(rig->mem);
+    free(rig->scratch);
     for (unsigned i = 0; i < RIG_OP_MAX; i++) {
         free(rig->ops[i].buf);
     }
@@ -119,6 +124,17 @@ struct bb_store_status rig_status(const struct rig *rig)
     struct bb_store_status status;
     bb_store_get_status(rig->store, &status);
     return status;
+}
+
+uint64_t rig_ring_head(const struct rig *rig)
+{
+    const struct bb_ring_position *last = &rig->store->journal.last;
+    return last->position + last->units;
+}
+
+bool rig_zone_is_opening(const struct rig *rig)
+{
+    return rig->store->zone.state != ZONE_IDLE;
 }
 
 /* ---- messages ---- */
@@ -246,11 +262,10 @@ static int start_engine(struct rig *rig)
 int rig_recover(struct rig *rig)
 {
     BB_ASSERT(!rig->running);
-    static _Alignas(BB_UNIT_SIZE) uint8_t scratch[SCRATCH_SIZE];
     struct bb_index index = memindex_index(rig->mem);
     struct bb_recover_config config = {.io = bb_sim_io(rig->sim),
                                        .index = &index,
-                                       .scratch = scratch,
+                                       .scratch = rig->scratch,
                                        .scratch_size = SCRATCH_SIZE};
     return bb_recover(&config, &rig->recovered, &rig->explain);
 }
@@ -258,15 +273,15 @@ int rig_recover(struct rig *rig)
 int rig_rebuild(struct rig *rig)
 {
     BB_ASSERT(!rig->running);
-    static _Alignas(BB_UNIT_SIZE) uint8_t scratch[SCRATCH_SIZE];
     struct bb_index index = memindex_index(rig->mem);
     struct bb_index_state state = {.index = rig->index_uuid};
     memset(state.store.bytes, 0x5a, sizeof(state.store.bytes));
-    state.index.bytes[0]++;
+    rig->rebuilds++;
+    memcpy(state.index.bytes, &rig->rebuilds, sizeof(rig->rebuilds));
     memindex_put_state(rig->mem, &state);
     struct bb_recover_config config = {.io = bb_sim_io(rig->sim),
                                        .index = &index,
-                                       .scratch = scratch,
+                                       .scratch = rig->scratch,
                                        .scratch_size = SCRATCH_SIZE};
     int result = bb_rebuild(&config, &state.index, &rig->recovered, &rig->explain);
     if (result == 0) {
@@ -370,6 +385,9 @@ bool rig_turn(struct rig *rig)
         rig->wake_ms = wait_ms < 0 ? NEVER : rig->now_ms + (uint64_t)wait_ms;
     }
     moved |= to_ports(rig);
+    if (rig->after_turn != NULL) {
+        rig->after_turn(rig->turn_context);
+    }
     return moved || bb_sim_io(rig->sim)->in_flight > 0 || memindex_pending(rig->mem) > 0;
 }
 
@@ -446,12 +464,11 @@ bool rig_checkpoint(struct rig *rig)
     bb_store_checkpoint(rig->store);
     rig->woken = true;
     unsigned idle = 0;
-    while (rig_status(rig).checkpoints == before || rig_status(rig).checkpoint_running) {
+    while (rig_status(rig).checkpoints == before && idle < 5) {
         if (bb_sim_is_dead(rig->sim) || rig->fatal != 0) {
             return false;
         }
         idle = rig_turn(rig) ? 0 : idle + 1;
-        BB_ASSERT(idle < 100);
     }
     return rig_idle(rig, 0);
 }

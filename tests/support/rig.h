@@ -23,7 +23,7 @@
 #include "memindex.h"
 
 #define RIG_ID_MAX 4096
-#define RIG_OP_MAX 32
+#define RIG_OP_MAX 128
 #define RIG_PORT_MAX 2
 #define RIG_QUEUE_MAX 16384
 
@@ -42,6 +42,7 @@ struct rig_config {
     uint32_t size_fixed;     /* not 0: every block has this size */
     bool in_order;           /* I/O completes in submission order */
     bool io_errors;          /* the test plans I/O errors: operations may fail with them */
+    bool quiet;              /* violations are counted, not printed */
     unsigned canary_early;   /* planted fault: the oracle believes each PUT (1) or DELETE (2) at
                                 once, as if the store had acknowledged early */
 };
@@ -87,18 +88,22 @@ struct rig {
     uint64_t seen_at[RIG_ID_MAX]; /* D when it was seen there */
     struct bb_uuid index_uuid;
     struct bb_recovered recovered;
+    void *scratch; /* of recovery; each rig has its own: one may start inside another's request */
     struct bb_explain explain;
     uint64_t now_ms, wake_ms; /* wake_ms: when the engine wants its next turn */
     uint64_t fold_count;      /* folds of the index when the last turn ended */
     int fatal;
     const char *fatal_what;
     uint64_t acked, violations, op_count;
+    uint64_t rebuilds;                      /* tried: each has an index UUID of its own */
     unsigned index_steps;                   /* of the index per turn, 0: random */
     bool woken;                             /* the engine gets a turn whatever it asked for */
     bool queue_full;                        /* nothing can be sent to the controller */
     bool index_paused;                      /* the index answers no jobs */
     const struct bb_index_port *index_port; /* for the engine, NULL: memindex_port */
     bool running;
+    void (*after_turn)(void *context); /* called at the end of each rig_turn, NULL: not */
+    void *turn_context;
 };
 
 /* A formatted store that is not running. */
@@ -132,7 +137,7 @@ bool rig_settle(struct rig *rig);
 bool rig_wait(struct rig *rig, const bool *done);
 /* Lets time pass and turns until nothing moves any more: idle record, idle checkpoint. */
 bool rig_idle(struct rig *rig, uint64_t ms);
-/* A checkpoint now, and waits until it is over and its anchor durable. */
+/* A checkpoint now, if there is anything to fold; waits until its anchor is durable. */
 bool rig_checkpoint(struct rig *rig);
 
 /* Every id is looked up and read: must be as the oracle allows and is fixed from then on. Then the
@@ -148,6 +153,9 @@ bool rig_rot(struct rig *rig, uint32_t id);
 
 void rig_content(const struct rig *rig, uint32_t id, uint8_t *ret_bytes);
 struct bb_store_status rig_status(const struct rig *rig);
+/* Ring unit behind the last record. */
+uint64_t rig_ring_head(const struct rig *rig);
+bool rig_zone_is_opening(const struct rig *rig);
 /* Reports and counts what must not be. */
 void rig_violation(struct rig *rig, uint32_t id, int result, const char *what);
 

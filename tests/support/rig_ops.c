@@ -19,7 +19,7 @@ void rig_content(const struct rig *rig, uint32_t id, uint8_t *ret_bytes)
 
 void rig_violation(struct rig *rig, uint32_t id, int result, const char *what)
 {
-    if (rig->violations++ < 20) {
+    if (rig->violations++ < 20 && !rig->config.quiet) {
         fprintf(stderr, "seed %llu: id %u, result %d (%s), allowed %u: %s\n",
                 (unsigned long long)rig->config.seed, id, result, bb_err_text(result),
                 rig->allowed[id], what);
@@ -28,7 +28,9 @@ void rig_violation(struct rig *rig, uint32_t id, int result, const char *what)
 
 static void violation(struct rig_op *op, const char *what)
 {
-    fprintf(stderr, "kind %d, allowed at start %u: ", (int)op->kind, op->allowed_at_start);
+    if (!op->rig->config.quiet) {
+        fprintf(stderr, "kind %d, allowed at start %u: ", (int)op->kind, op->allowed_at_start);
+    }
     rig_violation(op->rig, op->id, op->request.result, what);
 }
 
@@ -288,7 +290,9 @@ uint64_t rig_check_index(struct rig *rig)
         unsigned state = state_of(rig, id, rig->ops[0].buf);
         found += state != RIG_ABSENT;
         if ((state & rig->allowed[id]) == 0) {
-            fprintf(stderr, "state %u: ", state);
+            if (!rig->config.quiet) {
+                fprintf(stderr, "state %u: ", state);
+            }
             rig_violation(rig, id, 0, "not as the oracle allows");
         }
     }

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A fixed script over the whole life of a store, cut at every request and fold (explore.h).
+ * usage: crash_cuts [SEEDS [FIRST]]     SEEDS: orders of completion to go through, 0: canaries only
+ */
+#include "explore.h"
+
+#include "bb/err.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct rig rig;
+static struct explorer explorer;
+
+static const struct rig_config config = {
+    .id_count = 160, .size_max = 24000, .slice_max = 24, .fault_percent = 10};
+
+static void must_start(void)
+{
+    int result = rig_start(&rig);
+    if (result != 0) {
+        fprintf(stderr, "start: %s: %s\n", bb_err_text(result), rig.explain.text);
+    }
+    BB_ASSERT(result == 0);
+}
+
+static void submit_all(enum rig_kind kind, uint32_t from, uint32_t to)
+{
+    for (uint32_t id = from; id < to; id++) {
+        while (rig_submit(&rig, kind, id) == NULL) {
+            (void)rig_turn(&rig);
+        }
+    }
+}
+
+static void do_all(enum rig_kind kind, uint32_t from, uint32_t to)
+{
+    submit_all(kind, from, to);
+    (void)rig_settle(&rig);
+}
+
+/* Single operations, batches, both on the same hashes, duplicates; watermark records. */
+static void puts_and_deletes(void)
+{
+    for (uint32_t id = 0; id < 4; id++) {
+        (void)rig_do(&rig, RIG_PUT, id);
+    }
+    do_all(RIG_PUT, 2, 14);
+    (void)rig_idle(&rig, 60);
+    (void)rig_do(&rig, RIG_DELETE, 1);
+    do_all(RIG_DELETE, 6, 9);
+    do_all(RIG_PUT, 6, 8);
+    (void)rig_idle(&rig, 60);
+}
+
+/* A checkpoint while others go on, once begun in the middle of them. */
+static void checkpoints(void)
+{
+    do_all(RIG_PUT, 14, 22);
+    (void)rig_checkpoint(&rig);
+    bb_store_checkpoint(rig.store);
+    for (uint32_t id = 8; id < 18; id++) {
+        (void)rig_submit(&rig, id % 2 == 0 ? RIG_DELETE : RIG_PUT, id);
+        (void)rig_turn(&rig);
+        (void)rig_turn(&rig);
+    }
+    (void)rig_settle(&rig);
+    (void)rig_idle(&rig, 6000);
+}
+
+/* Rot, noticed, marked, healed: before and after a checkpoint; the last one is deleted. */
+static void heals(void)
+{
+    do_all(RIG_PUT, 20, 26);
+    (void)rig_idle(&rig, 60);
+    for (uint32_t id = 20; id < 26; id++) {
+        (void)rig_rot(&rig, id);
+    }
+    do_all(RIG_GET, 20, 23);
+    (void)rig_do(&rig, RIG_PUT, 20);
+    (void)rig_checkpoint(&rig);
+    do_all(RIG_GET, 23, 26);
+    submit_all(RIG_PUT, 21, 25);
+    (void)rig_submit(&rig, RIG_DELETE, 25);
+    (void)rig_settle(&rig);
+    (void)rig_idle(&rig, 60);
+}
+
+/* More items than one ring unit holds. */
+static void wide_records(void)
+{
+    explorer.on = false;
+    do_all(RIG_PUT, 30, 140);
+    (void)rig_checkpoint(&rig);
+    explorer.on = true;
+    submit_all(RIG_DELETE, 30, 135);
+    (void)rig_settle(&rig);
+    bb_store_checkpoint(rig.store);
+    (void)rig_turn(&rig);
+    do_all(RIG_PUT, 40, 46);
+    (void)rig_idle(&rig, 60);
+}
+
+/* On to the end of the ring without cuts, and over it with them. */
+static void ring_wraps(void)
+{
+    const struct bb_super *super = &rig.recovered.super;
+    uint64_t units = super->layout.journal_units;
+    explorer.on = false;
+    uint64_t start = rig_status(&rig).windows;
+    while (rig_status(&rig).windows - start < units) {
+        (void)rig_do(&rig, rig.allowed[50] == RIG_ABSENT ? RIG_PUT : RIG_DELETE, 50);
+        if (!explorer.on && rig_ring_head(&rig) >= units - 4) {
+            explorer.on = true;
+            submit_all(RIG_PUT, 52, 56);
+        } else if (explorer.on && rig_ring_head(&rig) > 3 && rig_ring_head(&rig) < 20) {
+            break;
+        }
+    }
+    explorer.on = true;
+    (void)rig_idle(&rig, 60);
+}
+
+/* The checkpoint stands still until the ring is full of DELETEs; what frees it is a record without
+ * items in front of those that wait. */
+static void ring_fills(void)
+{
+    explorer.on = false;
+    do_all(RIG_PUT, 60, 120);
+    (void)rig_checkpoint(&rig);
+    rig.index_paused = true;
+    for (unsigned i = 0; i < 300; i++) {
+        struct rig_op *op = rig_submit(&rig, i % 2 == 0 ? RIG_DELETE : RIG_PUT, 60 + i / 2 % 60);
+        for (unsigned turn = 0; turn < 40 && op->busy; turn++) {
+            (void)rig_turn(&rig);
+        }
+        if (op->busy) {
+            break;
+        }
+    }
+    for (uint32_t id = 100; id < 110; id++) {
+        (void)rig_submit(&rig, RIG_DELETE, id);
+    }
+    for (unsigned turn = 0; turn < 40; turn++) {
+        (void)rig_turn(&rig);
+    }
+    explorer.on = true;
+    rig.index_paused = false;
+    (void)rig_settle(&rig);
+    (void)rig_idle(&rig, 60);
+}
+
+/* A second zone; cut from where its first pages are on their way. */
+static void zone_opens(void)
+{
+    uint32_t before = rig_status(&rig).open_zone_count;
+    explorer.on = false;
+    for (uint32_t id = 20; id < config.id_count; id++) {
+        (void)rig_submit(&rig, RIG_PUT, id);
+        for (unsigned turn = 0; turn < 4; turn++) {
+            explorer.on = rig_zone_is_opening(&rig);
+            (void)rig_turn(&rig);
+        }
+    }
+    explorer.on = true;
+    (void)rig_settle(&rig);
+    BB_ASSERT(rig_status(&rig).open_zone_count > before);
+}
+
+static void crash_and_restart(void)
+{
+    explore_crash(&explorer);
+    must_start();
+    (void)rig_check(&rig);
+}
+
+static void stop_and_restart(void)
+{
+    int result = rig_stop(&rig);
+    BB_ASSERT(result == 0);
+    explore_new_life(&explorer);
+    must_start();
+}
+
+static void log_step(const char *name)
+{
+    const struct explore_counts *counts = &explorer.counts;
+    if (getenv("BB_VERBOSE") != NULL) {
+        fprintf(stderr, "cuts: %s: %llu events, %llu images, record %llu\n", name,
+                (unsigned long long)counts->events, (unsigned long long)counts->images,
+                (unsigned long long)(rig.running ? rig_status(&rig).sequence : 0));
+    }
+}
+
+/* The whole life of a store. Steps build on each other. */
+static void run_script(void)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } steps[] = {
+        {"start", must_start},
+        {"puts and deletes", puts_and_deletes},
+        {"zone opens", zone_opens},
+        {"checkpoints", checkpoints},
+        {"crash", crash_and_restart},
+        {"right behind the new epoch", puts_and_deletes},
+        {"heals", heals},
+        {"crash", crash_and_restart},
+        {"wide records", wide_records},
+        {"clean stop", stop_and_restart},
+        {"ring wraps", ring_wraps},
+        {"crash", crash_and_restart},
+        {"ring fills", ring_fills},
+        {"clean stop", stop_and_restart},
+        {"clean stop of an idle store", stop_and_restart},
+        {"crash of an idle store", crash_and_restart},
+    };
+    explorer.on = true;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        steps[i].run();
+        log_step(steps[i].name);
+    }
+    explorer.on = false;
+}
+
+static void open_script(uint64_t seed)
+{
+    struct rig_config seeded = config;
+    seeded.seed = seed;
+    seeded.in_order = seed % 4 == 0;
+    seeded.port_count = 1 + (uint32_t)(seed % 2);
+    rig_open(&rig, &seeded);
+    rig.index_steps = 1; /* so that each fold is an event */
+    explore_open(&explorer, &rig);
+}
+
+static uint64_t close_script(void)
+{
+    uint64_t violations = explorer.violations + rig.violations;
+    explore_close(&explorer);
+    rig_close(&rig);
+    return violations;
+}
+
+/* ---- canaries ---- */
+
+/* A store that acknowledges before its flush, and a device that loses what it has flushed. */
+static bool canary(const char *name, unsigned early, bool lose_record)
+{
+    open_script(1);
+    rig.config.quiet = explorer.crash.config.quiet = true;
+    rig.config.canary_early = early;
+    explorer.lose_record = lose_record;
+    explorer.on = true;
+    must_start();
+    do_all(RIG_PUT, 0, 5);
+    do_all(RIG_DELETE, 0, 2);
+    explorer.on = false;
+    uint64_t found = explorer.violations;
+    (void)close_script();
+    printf("cuts: canary: %s: %s (%llu of its images)\n", name, found > 0 ? "caught" : "MISSED",
+           (unsigned long long)found);
+    return found > 0;
+}
+
+static bool canaries(void)
+{
+    bool caught = canary("PUT acknowledged early", 1, false);
+    caught &= canary("DELETE acknowledged early", 2, false);
+    caught &= canary("flushed record lost", 0, true);
+    return caught;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 5;
+    const char *env = getenv("BB_SEED");
+    uint64_t first = argc > 2      ? strtoull(argv[2], NULL, 10)
+                     : env != NULL ? strtoull(env, NULL, 10)
+                                   : 1;
+    uint64_t violations = 0;
+    bool caught = canaries();
+    for (uint64_t seed = first; seed < first + seeds && violations == 0; seed++) {
+        open_script(seed);
+        run_script();
+        const struct explore_counts *counts = &explorer.counts;
+        printf("cuts: seed %llu: %llu events, %llu images, %llu seen before, %llu starts, %llu "
+               "rebuilds, %llu runs of the engine, %llu nested cuts, %llu old copies of the index, "
+               "%llu of them refused, %llu blocks dropped\n",
+               (unsigned long long)seed, (unsigned long long)counts->events,
+               (unsigned long long)counts->images, (unsigned long long)counts->duplicates,
+               (unsigned long long)counts->starts, (unsigned long long)counts->rebuilds,
+               (unsigned long long)counts->engines, (unsigned long long)counts->nested,
+               (unsigned long long)counts->copies, (unsigned long long)counts->refused,
+               (unsigned long long)counts->dropped);
+        fflush(stdout);
+        violations += close_script();
+    }
+    printf("cuts: %llu violations\n", (unsigned long long)violations);
+    return violations != 0 || !caught;
+}
