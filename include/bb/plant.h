@@ -13,97 +13,79 @@
 #include <stdbool.h>
 
 /* x(NAME, the rule that it breaks) */
+/* clang-format off */
 #define BB_PLANTS(x)                                                                               \
     /* commit */                                                                                   \
-    x(ITEM_BEFORE_DATA, "an item enters a record only after its data write completed") x(          \
-        SHORT_WRITE_ACCEPTED,                                                                      \
-        "a short data write is a failed one") x(SHORT_RECORD_ACCEPTED,                             \
-                                                "a short journal write is fatal")                  \
-        x(FAILED_EXTENT_REUSED, "the extent of a failed data write is quarantined") x(             \
-            ACK_BEFORE_FLUSH, "replies go out for sequences <= D, for nothing else")               \
-            x(FLUSH_BEFORE_COMPLETION, "the flush is submitted when the record's completion was "  \
-                                       "reaped") x(                                                \
-                D_COUNTS_ISSUED, "a flush covers what had completed before it was submitted")      \
-                x(D_COUNTS_ITSELF, "a record carries the D of the moment it was built") x(         \
-                    FLUSH_TRIED_AGAIN,                                                             \
-                    "a failed flush is fatal and not tried again") x(READ_AT_WRITE,                \
-                                                                     "a read sees the state at D") \
-                    x(NO_WAIT, "an operation on a hash with an item above D waits") x(             \
-                        DUPLICATE_EARLY, "a duplicate is acknowledged when the original is <= D")  \
-                        x(REUSE_EARLY, "a deleted extent is allocatable when its DELETE is <= D")  \
-                            x(PIN_MISSING,                                                         \
-                              "a deleted extent is allocatable when no read has it pinned")        \
-                                x(NO_IDLE_RECORD, "idle for 50 ms: a record carries the newest D") \
-                                    x(IDLE_SHARES_NUMBER,                                          \
-                                      "a sequence number names one record, an idle one too")       \
-                                        x(HEAL_IN_TWO_RECORDS,                                     \
-                                          "DELETE and PUT of a heal stand in one record") /* ring  \
-                                                                                           */      \
-        x(ANCHOR_OVERWRITTEN, "the anchor's record is not overwritten")                            \
-            x(RING_FREED_EARLY, "ring space is free after a record with the new anchor is <= D")   \
-                x(NO_RESERVE, "the ring's last room is kept for the record that frees it")         \
-                    x(CARRY_AT_START,                                                              \
-                      "records carry the anchor of a complete checkpoint") /* checkpoint */        \
-        x(INDEX_FIRST, "descriptor pages, flush, then the index")                                  \
-            x(PAGES_BY_HASH, "descriptors get the final state per unit, not per hash")             \
-                x(NO_PAGE_FLUSH, "a flush stands between descriptor pages and the index")          \
-                    x(PAST_D, "a checkpoint takes items <= D only")                                \
-                        x(SLOT_IN_PLACE, "a page is written to the older of its two slots")        \
-                            x(PAGES_CHANGED_ONLY,                                                  \
-                              "every page that an item mentions is written, changed or not")       \
-                                x(ANCHOR_IN_FIRST_SLICE, "only the last slice sets the anchor")    \
-                                    x(DELTA_DROPPED_EARLY,                                         \
-                                      "the delta is dropped when the read transaction has the "    \
-                                      "last slice") /* zones and superblocks */                    \
-        x(ZONE_NOT_FLUSHED, "pages of a new zone are flushed before the count is raised")          \
-            x(ZONE_USED_EARLY, "a zone is used when the superblocks say that it is open")          \
-                x(SUPER_ONE_COPY, "a superblock has four copies")                                  \
-                    x(SUPER_ONE_PAIR, "a superblock is written as copies 1-2, flush, 3-4, flush")  \
-                        x(SUPER_LONE_COPY, "a lone newer superblock copy does not count")          \
-                            x(SUPER_NOT_HEALED,                                                    \
-                              "a new generation is written when all four copies are equal")        \
-                                x(CLEAN_KEPT, "a start clears the clean mark") x(                  \
-                                    CLEAN_IGNORED,                                                 \
-                                    "after a clean stop the scan must reach the mark") /* start */ \
-        x(NO_FSYNC, "a start flushes the device before it reads") x(                               \
-            POSITION_UNCHECKED, "a record, page or superblock names its own position")             \
-            x(UUID_UNCHECKED, "a record or page names its store") x(                               \
-                PAIR_UNCHECKED, "data and index device name each other")                           \
-                x(CHAIN_UNCHECKED, "a record continues the chain of digests") x(                   \
-                    OLD_EPOCH_ACCEPTED,                                                            \
-                    "a scan accepts records of exactly the superblock's epoch")                    \
-                    x(NO_LOOK_AHEAD, "a valid record with D >= the gap proves a loss") x(          \
-                        INDEX_OF_ANY_AGE,                                                          \
-                        "the row's anchor is as new as the epoch and any carried anchor")          \
-                        x(INDEX_AS_OLD_AS_EPOCH, "the row's anchor is as new as any carried "      \
-                                                 "anchor") x(SET_UNCHECKED,                        \
-                                                             "count and set hash are compared")    \
-                            x(NO_REHASH, "recovery re-hashes live items above D") x(               \
-                                DROP_SKIPPED,                                                      \
-                                "a dropped PUT counts as DELETE of its hash and of its unit")      \
-                                x(HEAL_DROPPED,                                                    \
-                                  "a dropped heal gives the hash its old unit and mark back")      \
-                                    x(MARK_REHASHED, "MARK items are never re-hashed")             \
-                                        x(OVERLAP_ACCEPTED, "an overlap is refused") x(            \
-                                            RECOVER_INDEX_FIRST,                                   \
-                                            "recovery: descriptor pages, flush, then the index")   \
-                                            x(RECOVER_NO_PAGE_FLUSH,                               \
-                                              "recovery: a flush stands between pages and index")  \
-                                                x(RECOVER_SLOT_IN_PLACE,                           \
-                                                  "recovery writes a page to the older of its "    \
-                                                  "two slots") x(EPOCH_KEPT,                       \
-                                                                 "a start ends with a new epoch")  \
-                                                    x(EPOCH_FIRST, "the epoch changes after the "  \
-                                                                   "recovery checkpoint")          \
-                                                        x(EPOCH_WITHOUT_ANCHOR,                    \
-                                                          "the superblock carries the anchor of "  \
-                                                          "the epoch's start") /* rebuild */       \
-        x(REBUILD_NO_REHASH, "a rebuild re-hashes live items above D")                             \
-            x(REBUILD_NO_PAGES, "a rebuild writes every mentioned page before the row")            \
-                x(REBUILD_OLD_ANCHOR,                                                              \
-                  "the anchor of a rebuilt row is the last accepted record") /* bytes */           \
-        x(BIG_ENDIAN, "fields on disk are little-endian")                                          \
-            x(PADDING_UNDIGESTED, "a digest covers the whole unit")
+    x(ITEM_BEFORE_DATA, "an item enters a record only after its data write completed")             \
+    x(SHORT_WRITE_ACCEPTED, "a short data write is a failed one")                                  \
+    x(SHORT_RECORD_ACCEPTED, "a short journal write is fatal")                                     \
+    x(FAILED_EXTENT_REUSED, "the extent of a failed data write is quarantined")                    \
+    x(ACK_BEFORE_FLUSH, "replies go out for sequences <= D, for nothing else")                     \
+    x(FLUSH_BEFORE_COMPLETION, "the flush is submitted when the record's completion was reaped")   \
+    x(D_COUNTS_ISSUED, "a flush covers what had completed before it was submitted")                \
+    x(D_COUNTS_ITSELF, "a record carries the D of the moment it was built")                        \
+    x(FLUSH_TRIED_AGAIN, "a failed flush is fatal and not tried again")                            \
+    x(READ_AT_WRITE, "a read sees the state at D")                                                 \
+    x(NO_WAIT, "an operation on a hash with an item above D waits")                                \
+    x(DUPLICATE_EARLY, "a duplicate is acknowledged when the original is <= D")                    \
+    x(REUSE_EARLY, "a deleted extent is allocatable when its DELETE is <= D")                      \
+    x(PIN_MISSING, "a deleted extent is allocatable when no read has it pinned")                   \
+    x(NO_IDLE_RECORD, "idle for 50 ms: a record carries the newest D")                             \
+    x(IDLE_SHARES_NUMBER, "a sequence number names one record, an idle one too")                   \
+    x(HEAL_IN_TWO_RECORDS, "DELETE and PUT of a heal stand in one record")                         \
+    /* ring */                                                                                     \
+    x(ANCHOR_OVERWRITTEN, "the anchor's record is not overwritten")                                \
+    x(RING_FREED_EARLY, "ring space is free after a record with the new anchor is <= D")           \
+    x(NO_RESERVE, "the ring's last room is kept for the record that frees it")                     \
+    x(CARRY_AT_START, "records carry the anchor of a complete checkpoint")                         \
+    /* checkpoint */                                                                               \
+    x(INDEX_FIRST, "descriptor pages, flush, then the index")                                      \
+    x(PAGES_BY_HASH, "descriptors get the final state per unit, not per hash")                     \
+    x(NO_PAGE_FLUSH, "a flush stands between descriptor pages and the index")                      \
+    x(PAST_D, "a checkpoint takes items <= D only")                                                \
+    x(SLOT_IN_PLACE, "a page is written to the older of its two slots")                            \
+    x(PAGES_CHANGED_ONLY, "every page that an item mentions is written, changed or not")           \
+    x(ANCHOR_IN_FIRST_SLICE, "only the last slice sets the anchor")                                \
+    x(DELTA_DROPPED_EARLY, "the delta is dropped when the read transaction has the last slice")    \
+    /* zones and superblocks */                                                                    \
+    x(ZONE_NOT_FLUSHED, "pages of a new zone are flushed before the count is raised")              \
+    x(ZONE_USED_EARLY, "a zone is used when the superblocks say that it is open")                  \
+    x(SUPER_ONE_COPY, "a superblock has four copies")                                              \
+    x(SUPER_ONE_PAIR, "a superblock is written as copies 1-2, flush, 3-4, flush")                  \
+    x(SUPER_LONE_COPY, "a lone newer superblock copy does not count")                              \
+    x(SUPER_NOT_HEALED, "a new generation is written when all four copies are equal")              \
+    x(CLEAN_KEPT, "a start clears the clean mark")                                                 \
+    x(CLEAN_IGNORED, "after a clean stop the scan must reach the mark")                            \
+    /* start */                                                                                    \
+    x(NO_FSYNC, "a start flushes the device before it reads")                                      \
+    x(POSITION_UNCHECKED, "a record, page or superblock names its own position")                   \
+    x(UUID_UNCHECKED, "a record or page names its store")                                          \
+    x(PAIR_UNCHECKED, "data and index device name each other")                                     \
+    x(CHAIN_UNCHECKED, "a record continues the chain of digests")                                  \
+    x(OLD_EPOCH_ACCEPTED, "a scan accepts records of exactly the superblock's epoch")              \
+    x(NO_LOOK_AHEAD, "a valid record with D >= the gap proves a loss")                             \
+    x(INDEX_OF_ANY_AGE, "the row's anchor is as new as the epoch and any carried anchor")          \
+    x(INDEX_AS_OLD_AS_EPOCH, "the row's anchor is as new as any carried anchor")                   \
+    x(SET_UNCHECKED, "count and set hash are compared")                                            \
+    x(NO_REHASH, "recovery re-hashes live items above D")                                          \
+    x(DROP_SKIPPED, "a dropped PUT counts as DELETE of its hash and of its unit")                  \
+    x(HEAL_DROPPED, "a dropped heal gives the hash its old unit and mark back")                    \
+    x(MARK_REHASHED, "MARK items are never re-hashed")                                             \
+    x(OVERLAP_ACCEPTED, "an overlap is refused")                                                   \
+    x(RECOVER_INDEX_FIRST, "recovery: descriptor pages, flush, then the index")                    \
+    x(RECOVER_NO_PAGE_FLUSH, "recovery: a flush stands between pages and index")                   \
+    x(RECOVER_SLOT_IN_PLACE, "recovery writes a page to the older of its two slots")               \
+    x(EPOCH_KEPT, "a start ends with a new epoch")                                                 \
+    x(EPOCH_FIRST, "the epoch changes after the recovery checkpoint")                              \
+    x(EPOCH_WITHOUT_ANCHOR, "the superblock carries the anchor of the epoch's start")              \
+    /* rebuild */                                                                                  \
+    x(REBUILD_NO_REHASH, "a rebuild re-hashes live items above D")                                 \
+    x(REBUILD_NO_PAGES, "a rebuild writes every mentioned page before the row")                    \
+    x(REBUILD_OLD_ANCHOR, "the anchor of a rebuilt row is the last accepted record")               \
+    /* bytes */                                                                                    \
+    x(BIG_ENDIAN, "fields on disk are little-endian")                                              \
+    x(PADDING_UNDIGESTED, "a digest covers the whole unit")
+/* clang-format on */
 
 #ifdef BB_PLANT
 #define BB_PLANT_ENUM(name, rule) BB_PLANT_##name,
