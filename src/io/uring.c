@@ -40,7 +40,7 @@ static void queue_piece(struct bb_ring *ring, struct bb_io_request *request, uin
 {
     struct io_uring_sqe *sqe = bb_ring_get_sqe(ring);
     int fd = ring->file_registered ? 0 : ring->device->fd;
-    uint8_t *buf = (uint8_t *)request->buf + from;
+    uint8_t *buf = request->buf == NULL ? NULL : (uint8_t *)request->buf + from; /* a flush */
     uint64_t offset = request->offset + from;
     int fixed = request->op == BB_IO_FLUSH ? -1 : find_fixed(ring, buf, size);
     if (request->op == BB_IO_FLUSH)
