@@ -90,6 +90,7 @@ struct bb_lmdb_stats {
     /* New pages per 1024 new records in the latest folds; BB_LMDB_GROWTH_UNKNOWN while leaves may
      * be packed (after open, append, a fold above all others): every record may split one. */
     uint32_t growth;
+    uint64_t peak_records; /* most that were there since open: what was deleted left holes */
 };
 #define BB_LMDB_GROWTH_UNKNOWN 1024u
 

@@ -37,6 +37,7 @@ struct bb_lmdb {
     uint64_t block_pages;   /* writer's: as of the newest fold */
     uint64_t grown_records; /* writer's: in the latest folds, with the pages they took */
     uint64_t grown_pages;
+    _Atomic uint64_t peak_records;
     _Atomic uint32_t growth; /* as in struct bb_lmdb_stats; both written by the writer */
     _Atomic uint64_t room;   /* as of the newest fold */
 };

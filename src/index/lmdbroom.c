@@ -2,6 +2,10 @@
  * How much the index still takes. Copy on write needs free pages even to delete, so three times the
  * largest transaction stays free: one to write, and the pages of the two before it, which LMDB does
  * not reuse yet. On small devices the transactions are made small instead.
+ *
+ * Deletes leave holes in leaves and hardly ever free pages, so counted in pages a full index would
+ * stay full. A sixth of the reserve above the reserve is therefore kept for records that go where
+ * others have been: the leaves held them all once, and what splits all the same is paid from there.
  */
 #include "bb/indexcodec.h"
 #include "lmdbenv.h"
@@ -16,6 +20,7 @@
 #define RECORD_SIZE                                                                                \
     (8 + 32 + sizeof(struct bb_disk_index_value) + 2) /* with node head and slot                   \
                                                        */
+#define HOLES_SHARE 6                                 /* of the reserve, on top of it */
 #define GROWTH_MIN 128u     /* new pages per 1024 records are not taken to be fewer */
 #define GROWTH_MEMORY 8192u /* records over which growth is averaged */
 
@@ -34,13 +39,26 @@ uint32_t bb_lmdb_slice_max(uint64_t map_pages)
     return keys < BB_INDEX_SLICE_MAX ? (uint32_t)keys : BB_INDEX_SLICE_MAX;
 }
 
+/* Records that fit where deleted ones were, with every leaf they go to split at worst. */
+static uint64_t room_in_holes(const struct bb_lmdb_stats *stats, uint64_t reserve)
+{
+    if (stats->peak_records <= stats->records || stats->map_pages <= stats->used_pages + reserve)
+        return 0;
+    uint64_t holes = stats->peak_records - stats->records;
+    uint64_t pages = stats->map_pages - stats->used_pages - reserve;
+    uint64_t splits = (pages - pages / 40) * ((stats->page_size - 16) / RECORD_SIZE) / 2;
+    return holes < splits ? holes : splits;
+}
+
 uint64_t bb_lmdb_room(const struct bb_lmdb_stats *stats)
 {
     uint64_t reserve =
         RESERVE_TRANSACTIONS * transaction_pages(bb_lmdb_slice_max(stats->map_pages));
     BB_ASSERT(stats->page_size > 16);
+    uint64_t holes = room_in_holes(stats, reserve);
+    reserve += reserve / HOLES_SHARE;
     if (stats->map_pages <= stats->used_pages + reserve)
-        return 0;
+        return holes;
     uint64_t spare = stats->map_pages - stats->used_pages - reserve;
     uint64_t per_page = (stats->page_size - 16) / RECORD_SIZE;
     /* Certain: a leaf that was split is half full, whatever comes. A fortieth goes to branches. */
@@ -51,7 +69,8 @@ uint64_t bb_lmdb_room(const struct bb_lmdb_stats *stats)
     uint64_t growth = 2 * (uint64_t)stats->growth;
     growth = growth < GROWTH_MIN ? GROWTH_MIN : growth > 1024 ? 1024 : growth;
     uint64_t likely = (spare - spare / 40) * 1024 / growth;
-    return certain > likely ? certain : likely;
+    uint64_t room = certain > likely ? certain : likely;
+    return room > holes ? room : holes;
 }
 
 static int add_pages(MDB_txn *txn, MDB_dbi dbi, uint64_t *pages, MDB_stat *ret_stat)
@@ -81,6 +100,7 @@ int bb_lmdbroom_count(struct bb_lmdb *lmdb, MDB_txn *txn, struct bb_lmdb_stats *
     ret_stats->map_pages = lmdb->map_pages;
     ret_stats->page_size = lmdb->page_size;
     ret_stats->growth = atomic_load_explicit(&lmdb->growth, memory_order_relaxed);
+    ret_stats->peak_records = atomic_load_explicit(&lmdb->peak_records, memory_order_relaxed);
     return 0;
 }
 
@@ -112,6 +132,10 @@ int bb_lmdbroom_update(struct bb_lmdb *lmdb, uint32_t added, uint32_t removed)
     if (rc < 0)
         return rc;
     learn_growth(lmdb, stats.block_pages, added, removed);
+    if (stats.records > stats.peak_records) {
+        stats.peak_records = stats.records;
+        atomic_store_explicit(&lmdb->peak_records, stats.records, memory_order_relaxed);
+    }
     stats.growth = atomic_load_explicit(&lmdb->growth, memory_order_relaxed);
     lmdb->block_pages = stats.block_pages;
     atomic_store_explicit(&lmdb->room, bb_lmdb_room(&stats), memory_order_relaxed);
@@ -122,6 +146,7 @@ int bb_lmdbroom_reset(struct bb_lmdb *lmdb)
 {
     lmdb->grown_records = lmdb->grown_pages = GROWTH_MEMORY;
     atomic_store_explicit(&lmdb->growth, BB_LMDB_GROWTH_UNKNOWN, memory_order_relaxed);
+    atomic_store_explicit(&lmdb->peak_records, 0, memory_order_relaxed);
     return bb_lmdbroom_update(lmdb, 0, 0);
 }
 
