@@ -63,11 +63,23 @@ static bool meta_plausible(const struct lmdb_disk_meta *meta, unsigned at, uint6
     if (!page_size_plausible(page_size) || map_size > device_size || map_size % page_size != 0 ||
         last_page < 1 || last_page >= map_size / page_size)
         return false;
-    if ((bb_le16_get(meta->free.flags) & ~LMDB_DB_NOSUBDIR) != LMDB_DB_INTEGERKEY ||
-        bb_le32_get(meta->main.pad) != 0 || bb_le16_get(meta->main.flags) != 0)
-        return false;
+    return (bb_le16_get(meta->free.flags) & ~LMDB_DB_NOSUBDIR) == LMDB_DB_INTEGERKEY &&
+           bb_le32_get(meta->main.pad) == 0 && bb_le16_get(meta->main.flags) == 0;
+}
+
+static bool roots_plausible(const struct lmdb_disk_meta *meta, uint64_t last_page)
+{
     return bb_lmdbmeta_db_plausible(&meta->free, last_page) &&
            bb_lmdbmeta_db_plausible(&meta->main, last_page);
+}
+
+/* When the write of a meta page fails, LMDB puts transaction and last page of that place back but
+ * not the roots: those of the older page may lie behind its last one. */
+static bool trees_plausible(const struct lmdb_disk_meta *newest, const struct lmdb_disk_meta *older)
+{
+    uint64_t map_pages = bb_le64_get(older->map_size) / bb_le32_get(older->free.pad);
+    return roots_plausible(newest, bb_le64_get(newest->last_page)) &&
+           roots_plausible(older, map_pages - 1);
 }
 
 static bool pair_plausible(const struct lmdb_disk_meta *even, const struct lmdb_disk_meta *odd)
@@ -96,9 +108,10 @@ int bb_lmdb_check_metas(const void *head, size_t head_size, uint64_t device_size
     if (!meta_plausible(&metas[0], 0, device_size) || !meta_plausible(&metas[1], 1, device_size) ||
         !pair_plausible(&metas[0], &metas[1]))
         return BB_ERR_INDEX_DAMAGED;
-    const struct lmdb_disk_meta *newest =
-        bb_le64_get(metas[1].transaction) > bb_le64_get(metas[0].transaction) ? &metas[1]
-                                                                              : &metas[0];
+    unsigned newer = bb_le64_get(metas[1].transaction) > bb_le64_get(metas[0].transaction);
+    const struct lmdb_disk_meta *newest = &metas[newer];
+    if (!trees_plausible(newest, &metas[1 - newer]))
+        return BB_ERR_INDEX_DAMAGED;
     ret_newest->page_size = page_size;
     ret_newest->map_size = bb_le64_get(newest->map_size);
     ret_newest->last_page = bb_le64_get(newest->last_page);
