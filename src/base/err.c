@@ -70,7 +70,15 @@ int bb_err_exit(int error)
     switch (error) {
     case 0:
         return BB_EXIT_OK;
-    case -EIO:
+    case -EIO: /* and what a device that fails or has gone answers instead */
+    case -ENODATA:
+    case -EREMOTEIO:
+    case -EILSEQ:
+    case -ETIMEDOUT:
+    case -ENOLINK:
+    case -ENXIO:
+    case -ENODEV:
+    case -ENOSPC:
         return BB_EXIT_IO;
     case -EBUSY:
         return BB_EXIT_HELD;

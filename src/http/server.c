@@ -42,8 +42,10 @@ static void fatal(void *context, int error, const char *what)
     if (atomic_flag_test_and_set(&server->failing))
         return;
     atomic_store_explicit(&server->shared.board.fatal, true, memory_order_release);
-    bb_log(BB_LOG_ERROR, "fatal: %s: %s; nothing more is acknowledged, restart to verify", what,
-           bb_err_text(error));
+    bb_log(BB_LOG_ERROR,
+           "fatal: %s: %s (data device %s, index device %s); nothing more is acknowledged, restart "
+           "to verify",
+           what, bb_err_text(error), server->shared.data->path, server->shared.index->path);
     server->config.on_fatal(server->config.context);
 }
 

@@ -80,14 +80,33 @@ static void progress(void *context, const char *step, uint64_t done, uint64_t to
     bb_notify(state);
 }
 
+static int sync_device(const struct bb_device *device)
+{
+    int error = bb_device_sync(device);
+    if (error != 0)
+        bb_log(BB_LOG_ERROR, "%s: flush before reading: %s; check the device, then start again",
+               device->path, bb_err_text(error));
+    return error;
+}
+
 static int sync_devices(struct bb_startup *startup)
 {
     progress(startup, "flushing what the last process wrote", 0, 0);
-    int error = bb_device_sync(startup->config.data);
-    if (error != 0)
-        return failed(error, startup->config.data->path);
-    error = bb_device_sync(startup->config.index);
-    return error == 0 ? 0 : failed(error, startup->config.index->path);
+    int error = sync_device(startup->config.data);
+    return error == 0 ? sync_device(startup->config.index) : error;
+}
+
+/* Formatting is advice for a device that was never an index, and a danger for any other. */
+static const char *index_cure(int error)
+{
+    switch (error) {
+    case BB_ERR_NOT_FORMATTED:
+        return "name the right device, or bring a lost index back with bbfsck --rebuild";
+    case BB_ERR_INDEX_DAMAGED:
+        return "bring it back with bbfsck --rebuild";
+    default:
+        return "check the device, then start again";
+    }
 }
 
 static int open_index(struct bb_startup *startup)
@@ -96,10 +115,8 @@ static int open_index(struct bb_startup *startup)
     int error =
         bb_lmdb_open(startup->config.index, startup->config.runtime_dir, false, &startup->lmdb);
     if (error != 0) {
-        bb_log(BB_LOG_ERROR,
-               "index %s: %s; format it with bbformat, or rebuild it with bbfsck --rebuild %s %s",
-               startup->config.index->path, bb_err_text(error), startup->config.data->path,
-               startup->config.index->path);
+        bb_log(BB_LOG_ERROR, "index %s: %s; %s", startup->config.index->path, bb_err_text(error),
+               index_cure(error));
         return error;
     }
     bb_lmdb_index(startup->lmdb, &startup->index);
