@@ -159,6 +159,7 @@ static int make_super(struct format *format)
     super->physical_sector = format->data.device.physical_sector;
     super->epoch = 1;
     super->epoch_first_sequence = 1;
+    super->clean = true; /* nothing is open behind record 0 */
     bb_random_from_kernel(&super->store, sizeof(super->store));
     bb_random_from_kernel(&super->index, sizeof(super->index));
     return 0;
