@@ -13,6 +13,7 @@
 
 #define WRITES_MAX 512
 #define MISSING_MAX 6
+#define ENOUGH 100 /* violations after which nothing more is tried */
 #define SEEN_FIRST (1u << 16)
 
 /* ---- identity of images ---- */
@@ -478,7 +479,7 @@ static void try_some(struct explorer *explorer, struct choice *choice)
 static void event(struct explorer *explorer)
 {
     static struct choice choice;
-    if (!explorer->on) {
+    if (!explorer->on || explorer->violations > ENOUGH) {
         return;
     }
     explorer->counts.events++;
