@@ -4,6 +4,7 @@
 Whatever is started, attached or made here is registered with at_exit() and undone, exactly and in
 reverse order, also after an exception.
 """
+import collections
 import glob
 import os
 import re
@@ -211,11 +212,10 @@ class Watch(threading.Thread):
         self.seen, self.base, self.peak = {}, {}, 0
 
     def look(self):
-        for path in glob.glob(f"/proc/{self.pid}/task/*/stat"):
-            text = read_text(path)
-            if "(iou-wrk" in text:
-                fields = text[text.rindex(")") + 2:].split()
-                self.seen[path] = int(fields[11]) + int(fields[12])
+        for folder in glob.glob(f"/proc/{self.pid}/task/*"):
+            if read_text(f"{folder}/comm").startswith("iou-wrk"):
+                used = read_text(f"{folder}/schedstat").split()  # nanoseconds on a processor first
+                self.seen[folder] = int(used[0]) if used else 0
         self.peak = max(self.peak, rss_anon(self.pid))
 
     def run(self):
@@ -234,14 +234,15 @@ class Watch(threading.Thread):
         self.join()
 
     def worker_us(self):
-        return TICK_US * sum(ticks - self.base.get(path, 0) for path, ticks in self.seen.items())
+        return sum(used - self.base.get(path, 0) for path, used in self.seen.items()) / 1e3
 
 
 class Punts:
-    """Counts requests that io_uring hands to its worker threads, where tracefs can be read."""
+    """Counts requests of a process that io_uring hands to its worker threads, where tracefs can be
+    read."""
 
-    def __init__(self):
-        self.folder = None
+    def __init__(self, pid):
+        self.pid, self.folder = pid, None
 
     def __enter__(self):
         event = "events/io_uring/io_uring_queue_async_work/enable"
@@ -251,6 +252,8 @@ class Punts:
                 try:
                     os.mkdir(folder)
                     self.folder = folder
+                    write_text(f"{folder}/set_event_pid",
+                               " ".join(os.listdir(f"/proc/{self.pid}/task")))
                     write_text(f"{folder}/{event}", "1")
                 except OSError:
                     self.__exit__()
@@ -267,6 +270,11 @@ class Punts:
                 found = re.search(rf"^{word}: (\d+)", read_text(path), re.M)
                 total += int(found.group(1)) if found else 0
         return total
+
+    def kinds(self):
+        """Which requests they were, of the last that the buffer holds: {"FSYNC": 100}."""
+        text = read_text(f"{self.folder}/trace") if self.folder else ""
+        return dict(collections.Counter(re.findall(r"opcode (\w+)", text)))
 
     def __exit__(self, *_):
         if self.folder is not None:

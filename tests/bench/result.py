@@ -43,7 +43,7 @@ class Series:
 
     def spread(self):
         values, median = self.values(), self.median()
-        return (max(values) - min(values)) / median if len(values) > 1 and median else 0.0
+        return (max(values) - min(values)) / abs(median) if len(values) > 1 and median else 0.0
 
     def median_of(self, name):
         """Of a value beside the samples; None when none has it."""
@@ -116,6 +116,11 @@ class Line:
         good = value >= self.target if self.sense == ">=" else value <= self.target
         return MET if good else MISSED
 
+    def target_text(self):
+        if self.target is None:
+            return ""
+        return f"{self.sense} {number(self.target) if self.target >= 1e4 else f'{self.target:.3g}'}"
+
     def as_json(self, judge):
         return {"row": self.row, "what": self.what, "target": self.target, "sense": self.sense,
                 "ratio": self.ratio(), "spread": self.spread(), "verdict": self.verdict(judge),
@@ -137,7 +142,7 @@ class Line:
         workers = self.ours.median_of("workers")
         return [str(self.row), self.what, figure(self.ours), reference,
                 f"{ratio:.2f}" if ratio is not None else "",
-                f"{self.sense} {self.target:g}" if self.target is not None else "",
+                self.target_text(),
                 f"{100 * self.spread():.0f} %", cpu, f"{workers:g}" if workers else "",
                 self.verdict(judge)]
 

@@ -193,7 +193,7 @@ def row_6(bench):
     series = bench.interleave(ours, {REDIS_SET: bench.redis.durable_set_4k,
                                      NGINX_204: bench.nginx.no_content})
     bench.compare(6, "DELETE 4 KiB", series, REDIS_SET, 1.3, ours="delete",
-                  note=window_note(series["delete"]))
+                  note=system_note(series["delete"]))
     bench.compare(6, "PUT 4 KiB, duplicate", series, REDIS_SET, 1.3, ours="dup")
     bench.compare(6, "HEAD", series, NGINX_204, 0.9, ours="head")
     bench.compare(6, "GET absent", series, NGINX_204, 0.9, ours="absent")

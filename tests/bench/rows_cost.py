@@ -24,7 +24,7 @@ def row_9(bench):
         out = machine.run(program, 200000 if bench.quick else 2000000).out
         for full, kind, rate in re.findall(r"([\d.]+) % full, ([a-z ]+?)  +([\d.]+) M pairs/s", out):
             series = found.setdefault((full, kind), Series("ours", "pairs/s"))
-            series.add(Sample(float(rate) * 1e6, cpu=1 / float(rate)))
+            series.add(Sample(float(rate) * 1e6))
     bench.checks.expect(len(found) == 6, "alloc_bench reports six fill levels")
     for (full, kind), series in found.items():
         bench.add(9, f"allocator, {full} % full, {kind}", series, None,
@@ -53,13 +53,15 @@ def row_10(bench):
     punts = series.derived("ours", "", beyond)
     if punts.samples:
         bench.add(10, "io-wq requests beside flushes, per window", punts, None, 0.05, "<=",
-                  spread_matters=False)
+                  spread_matters=False,
+                  note=", ".join(f"{kind} {count}" for kind, count in sorted(
+                      series.samples[-1].more["punt_kinds"].items())))
     else:
         bench.add(10, "io-wq requests beside flushes, per window",
                   skipped="tracefs cannot be read here (mount -t tracefs tracefs "
                           "/sys/kernel/tracing)")
-    bench.add(10, "io-wq CPU per PUT 4 KiB", worker_us, note="as far as its threads were seen, in "
-              "ticks of 10 ms")
+    bench.add(10, "io-wq CPU per PUT 4 KiB", worker_us, note="as far as its threads were seen, ten "
+              "times a second")
 
 
 def row_11(bench):

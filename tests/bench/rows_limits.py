@@ -12,7 +12,7 @@ from result import Sample, Series
 from rows import FIO_READ, FIO_WRITE, row_1, row_2
 
 BIG_BLOCKS = 10_000_000
-BIG_MARGIN = 4 * GIB // KIB4  # blocks that row 7 stores beside them
+BIG_MARGIN = 10               # one more for so many is stored beside them by rows 7 and 8
 INDEX_BYTES = 100             # per record, with room for a checkpoint
 SHA_OFF = ":~0x20000000"      # OPENSSL_ia32cap without the SHA extensions
 SMALL_MEMORY, SMALL_CGROUP = 64 * MIB, 128 * MIB
@@ -28,14 +28,15 @@ def one(value, unit, **more):
 
 def big_unable(bench, blocks):
     """Why row 7 cannot be measured on these devices, or None."""
-    room, need = bench.area.room, (blocks + BIG_MARGIN) * KIB4
+    margin = blocks // BIG_MARGIN
+    room, need = bench.area.room, (blocks + margin) * KIB4
     if room < need:
         return (f"DEVICE has room for {size_text(room)} of blocks beside the area for fio, "
                 f"{size_text(need)} are needed: take one of {size_text(need * GIB // ZONE_DATA + 6 * GIB)}")
     size = size_of(bench.store.index)
-    if size < (blocks + BIG_MARGIN) * INDEX_BYTES:
+    if size < (blocks + margin) * INDEX_BYTES:
         return (f"INDEX of {size_text(size)} is too small: take one of "
-                f"{size_text((blocks + BIG_MARGIN) * INDEX_BYTES)}")
+                f"{size_text((blocks + margin) * INDEX_BYTES)}")
     return None
 
 
@@ -111,7 +112,7 @@ def row_7(bench, blocks=BIG_BLOCKS):
         return
     for row, measure in ((1, row_1), (2, row_2)):
         bench.once(row, measure)
-    options = store_big(bench, blocks)
+    options, margin = store_big(bench, blocks), blocks // BIG_MARGIN
     size, records = bench.store.index_bytes_per_record()
     bench.checks.expect(records == blocks, f"the index has {records} of {blocks} records")
     bench.add(7, "index per record", one(size, "bytes"), None, 90, "<=")
@@ -122,7 +123,7 @@ def row_7(bench, blocks=BIG_BLOCKS):
         bench.store.start()
         get = bench.store.bench("--ops", "get", "--seconds", bench.seconds, *options)["get"]
         put = bench.store.bench("--ops", "put", "--seconds", bench.seconds, "--requests",
-                                BIG_MARGIN // (2 * bench.rounds + 2))["put"]
+                                margin // 2 // (bench.rounds + 1))["put"]
         bench.stop()
         return {"get": bench.sample(get), "put": bench.sample(put)}
     series = bench.interleave(ours, {FIO_WRITE: bench.fio.random_write,
@@ -130,9 +131,10 @@ def row_7(bench, blocks=BIG_BLOCKS):
     kept(bench, 1, f"PUT 4 KiB, {blocks} blocks", series["put"], series, FIO_WRITE)
     kept(bench, 2, f"GET 4 KiB, {blocks} blocks", series["get"], series, FIO_READ)
     bench.store.start()
-    load = bench.store.bench_aside("--ops", "put", "--requests", BIG_MARGIN // 8, "--seconds", 60)
+    load = bench.store.bench_aside("--ops", "put", "--requests", margin // 8, "--seconds", 60)
     time.sleep(2)
     bench.store.kill()
+    load.kill()  # it has nobody left to talk to
     load.communicate(timeout=60)
     start_times(bench, "after kill -9")
     bench.store.bench("--ops", "get", "--seconds", 2, "--verify", *options)
@@ -149,7 +151,7 @@ def row_8(bench):
     records = int(options[-1])
     memory, cap = 64 * MIB, bench.blocks_that_fit(KIB4, 0.05)
     if "big" in bench.shared:
-        cap = BIG_MARGIN // 16
+        cap = records // BIG_MARGIN // 16
     cache = records * 85 // 4
     try:
         group = Cgroup(memory + 16 * MIB + cache)

@@ -76,7 +76,7 @@ class Store:
         done = machine.run(self.program("bbformat"), *self.format_options, self.data, self.index,
                            check=False)
         if done.code != 0:
-            raise machine.Refused(f"bbformat: {(done.err or done.out).strip()}")
+            raise machine.Refused((done.err or done.out).strip())
         if "--force" not in self.format_options:
             self.format_options.append("--force")
         self.content = None
@@ -167,9 +167,9 @@ class Store:
         if "--connections" not in options:
             options = ("--connections", CONNECTIONS, *options)
         before = self.counters()
-        with machine.Watch(self.process.pid) as watch, machine.Punts() as punts:
+        with machine.Watch(self.process.pid) as watch, machine.Punts(self.process.pid) as punts:
             done = machine.run(*self.bench_command(*options), timeout=3600, check=False)
-            more = {"worker_thread_us": watch.worker_us(), "punts": punts.count(),
+            more = {"worker_thread_us": watch.worker_us(), "punts": punts.count(), "punt_kinds": punts.kinds(),
                     "rss_peak": watch.peak}
         if self.process.poll() is not None:
             code, self.process = self.process.returncode, None
