@@ -34,6 +34,10 @@ struct bb_recover_report {
     uint64_t super_copies_healed;
     uint64_t blocks;   /* in the store afterwards */
     bool set_unproven; /* rebuild: a lost page keeps count and set hash from adding up */
+    /* rebuild with accept_loss: these records are missing */
+    bool given_up;
+    uint64_t gap_first, gap_last;
+    uint64_t salvaged, not_salvaged; /* items of records behind them */
     uint64_t passes;
     uint64_t first_sequence, last_sequence, durable, epoch;
     bool was_clean;
@@ -47,6 +51,17 @@ struct bb_recovered {
     struct bb_recover_report report;
 };
 
+/* What a repair may do and a start may not; all zero for a start. */
+struct bb_repair_rules {
+    /* Every descriptor page is looked at and the damaged ones are written. The anchor's record may
+     * be missing: see bb_scan. */
+    bool on;
+    /* Rebuild: what a lost record, or an older data device, takes with it is given up. */
+    bool accept_loss;
+    /* One bit per descriptor page, or NULL: pages whose entries are taken from the index. */
+    const uint64_t *distrusted;
+};
+
 struct bb_recover_config {
     struct bb_io *io;
     struct bb_index *index;
@@ -55,6 +70,7 @@ struct bb_recover_config {
     /* may be NULL; seldom called, for a person who waits */
     void (*progress)(void *context, const char *step, uint64_t done, uint64_t total);
     void *context;
+    struct bb_repair_rules repair;
 };
 #define BB_RECOVER_SCRATCH_MIN ((size_t)4 << 20)
 

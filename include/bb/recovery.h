@@ -66,6 +66,10 @@ BB_MUST_USE int bb_recovery_each_hash(struct bb_recovery *recovery, bb_recovery_
 struct bb_anchor bb_recovery_new_anchor(const struct bb_recovery *recovery,
                                         const struct bb_set *set);
 
+/* Writes an empty record where the anchor's record is missing and none follows it. With the lost
+ * one out of the way the next scan goes on from there. */
+BB_MUST_USE int bb_recovery_bridge(struct bb_recovery *recovery);
+
 /* The sentence for two items that cannot both have been written. */
 int bb_recovery_contradicts(struct bb_recovery *recovery, int error,
                             const struct bb_contradiction *found);

@@ -20,6 +20,10 @@ struct bb_scan {
     struct bb_io *io;
     const struct bb_super *super;
     void *buf; /* BB_SCAN_BUFFER_SIZE bytes, 4096 aligned */
+    /* For repairs only. bridge: the anchor's record may be missing; the one that names its digest
+     * as its predecessor proves as well that this ring goes on from there. accept_loss: a proven
+     * gap, or one that cannot be read, ends the scan like a torn tail. */
+    bool bridge, accept_loss;
 };
 
 /* What the whole ring says, without an anchor. "Of the epoch" is: exactly the superblock's. */
@@ -30,6 +34,7 @@ struct bb_survey {
     uint64_t durable;          /* highest watermark D of them */
     uint64_t durable_sequence; /* and the record that carries it */
     uint64_t last_sequence;    /* newest valid record of this store of any epoch */
+    uint64_t newest_epoch;     /* of all valid records */
     uint64_t unreadable_units;
 };
 
@@ -40,8 +45,11 @@ struct bb_scan_result {
     uint64_t record_count;        /* accepted, without the anchor's record */
     uint64_t item_count;
     struct bb_set set;       /* anchor plus items */
-    uint64_t lost_sequence;  /* with BB_ERR_LOST_RECORD: first missing record */
+    bool given_up;           /* with accept_loss: there is a gap */
+    uint64_t lost_sequence;  /* then, and with BB_ERR_LOST_RECORD: first missing record */
     uint64_t proof_sequence; /* and the record that proves it, or the clean mark */
+    bool anchor_missing;     /* with bridge: the anchor's record is not there; */
+    bool bridge_missing;     /* nor is one that follows it: last.units is 0 */
     uint64_t stop_position;  /* ring unit where the next record would stand */
     bool bad_found;          /* with BB_ERR_DAMAGED: an item that cannot be, and its record */
     struct bb_item bad;
@@ -71,6 +79,12 @@ BB_MUST_USE int bb_scan_survey(const struct bb_scan *scan, struct bb_survey *ret
 BB_MUST_USE int bb_scan_journal(const struct bb_scan *scan, const struct bb_survey *survey,
                                 const struct bb_anchor *anchor, bb_scan_item_fn *visit,
                                 void *context, struct bb_scan_result *ret_result);
+
+/* What stands behind a gap: the items of every valid record of the epoch with a sequence above
+ * `above`, ascending, also across further gaps. *ret_first is the first such record, 0: none. visit
+ * must leave the scan's buffer alone. */
+BB_MUST_USE int bb_scan_behind(const struct bb_scan *scan, uint64_t above, bb_scan_item_fn *visit,
+                               void *context, uint64_t *ret_first);
 
 /* Whether an error says that the medium, not the device or the program, failed. */
 bool bb_scan_is_medium_error(int error);

@@ -35,6 +35,14 @@ BB_MUST_USE int bb_super_heal(struct bb_io *io, struct bb_super_copies *copies);
  * or wiped (format). super->generation is raised here. After an error the device decides: load. */
 BB_MUST_USE int bb_super_write(struct bb_io *io, struct bb_super *super);
 
+/* For a repair, when no two copies are equal: the newest readable one becomes copies->super and is
+ * written to the other three places, its own untouched, and flushed. Only what speaks of a finished
+ * change is ever written to a copy, so going forward with the newest is safe; that it is not too
+ * old is the caller's to prove. choose only reads: BB_ERR_DAMAGED when none is readable,
+ * BB_ERR_GEOMETRY as in load. */
+BB_MUST_USE int bb_super_choose_newest(struct bb_io *io, struct bb_super_copies *copies);
+BB_MUST_USE int bb_super_adopt(struct bb_io *io, struct bb_super_copies *copies);
+
 /* Zeroes all four places for a device of this size, and flushes. */
 BB_MUST_USE int bb_super_wipe(struct bb_io *io);
 

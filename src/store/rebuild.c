@@ -12,6 +12,7 @@
 #include "bb/err.h"
 #include "bb/plant.h"
 #include "bb/recovery.h"
+#include "bb/salvage.h"
 #include "bb/walk.h"
 
 struct bb_rebuild {
@@ -22,6 +23,7 @@ struct bb_rebuild {
     struct bb_set set;          /* of all blocks that the pages will hold */
     struct bb_change *changes;
     uint32_t change_count;
+    bool twice;              /* a block has two places; only when loss is accepted */
     struct bb_set index_set; /* what the index holds */
 };
 
@@ -48,6 +50,24 @@ static int count_block(void *context, const struct bb_block *block)
     return 0;
 }
 
+/* A salvage that was cut leaves blocks over older ones that the items bring back; it is about to be
+ * run again. What it leaves is looked at when the blocks are collected. */
+static int pass_clash(void *context, const struct bb_block *first, const struct bb_block *second)
+{
+    struct bb_rebuild *rebuild = context;
+    if (second != NULL)
+        return 0;
+    return bb_explain(rebuild->recovery.explain, BB_ERR_DAMAGED,
+                      "data device: the descriptor of unit %llu holds an impossible entry, run "
+                      "bbfsck",
+                      (unsigned long long)first->unit);
+}
+
+static bool accepts_loss(const struct bb_rebuild *rebuild)
+{
+    return rebuild->recovery.config->repair.accept_loss;
+}
+
 /* Reads all pages, with the items folded in. */
 static int count_all(struct bb_rebuild *rebuild, enum bb_walk_source source)
 {
@@ -56,6 +76,7 @@ static int count_all(struct bb_rebuild *rebuild, enum bb_walk_source source)
                            .source = source,
                            .all = true,
                            .visit = count_block,
+                           .clash = accepts_loss(rebuild) ? pass_clash : NULL,
                            .context = rebuild};
     report->slots_damaged = 0;
     report->slots_unexcused = 0;
@@ -78,6 +99,10 @@ static int check_set(struct bb_rebuild *rebuild)
     struct bb_recover_report *report = &recovery->report;
     if (bb_set_equal(&rebuild->set, &recovery->expected))
         return 0;
+    if (accepts_loss(rebuild)) {
+        report->set_unproven = true;
+        return 0;
+    }
     if (report->slots_damaged + report->slots_unexcused > 0) {
         int error = count_all(rebuild, BB_WALK_DISTRUST);
         if (error != 0)
@@ -162,8 +187,12 @@ static int write_pages(struct bb_rebuild *rebuild)
     struct bb_walk walk = {.recovery = recovery,
                            .source = rebuild->source,
                            .all = rebuild->damaged_count > 0 || recovery->report.pages_lost > 0,
-                           .write = true};
+                           .write = true,
+                           .clash = accepts_loss(rebuild) ? pass_clash : NULL,
+                           .context = rebuild};
     int error = bb_super_heal(recovery->config->io, &recovery->copies);
+    if (error == 0)
+        error = bb_recovery_bridge(recovery);
     if (error == 0)
         error = bb_walk_run(&walk);
     if (error == 0)
@@ -196,6 +225,20 @@ static int collect_block(void *context, const struct bb_block *block)
     return error == 0 ? 0 : bb_recovery_contradicts(&rebuild->recovery, error, NULL);
 }
 
+/* Blocks come in ascending order of units; `busy` is the one before. */
+static int check_free(struct bb_rebuild *rebuild, struct bb_block *busy,
+                      const struct bb_block *block)
+{
+    if (busy->unit > 0 && busy->unit + bb_units_of(busy->size) > block->unit)
+        return bb_explain(rebuild->recovery.explain, BB_ERR_OVERLAP,
+                          "data device: blocks %s and %s both claim unit %llu, copy the device "
+                          "before anything else is tried",
+                          bb_hash_name(&busy->hash).text, bb_hash_name(&block->hash).text,
+                          (unsigned long long)block->unit);
+    *busy = *block;
+    return 0;
+}
+
 /* Reads the blocks of a range of hashes from the pages, which now hold the whole state. */
 static int collect_range(struct bb_rebuild *rebuild, uint64_t low)
 {
@@ -203,6 +246,7 @@ static int collect_range(struct bb_rebuild *rebuild, uint64_t low)
     struct bb_pages *pages = recovery->pages;
     const struct bb_super *super = &recovery->super;
     uint64_t total = bb_layout_pages(&super->layout, super->open_zone_count);
+    struct bb_block busy = {.unit = 0};
     bb_mentions_begin(&recovery->mentions, BB_BY_HASH, low, UINT64_MAX);
     for (uint64_t page = 0; page < total;) {
         bb_pages_begin(pages);
@@ -224,7 +268,9 @@ static int collect_range(struct bb_rebuild *rebuild, uint64_t low)
                     .unit = bb_layout_unit_of(&super->layout, pages->page[i].number, slot),
                     .size = entry.size,
                     .corrupt = entry.corrupt};
-                error = collect_block(rebuild, &block);
+                error = check_free(rebuild, &busy, &block);
+                if (error == 0)
+                    error = collect_block(rebuild, &block);
                 if (error != 0)
                     return error;
             }
@@ -265,6 +311,45 @@ static int fold_range(struct bb_rebuild *rebuild)
     return rebuild->change_count > 0 ? fold_slice(rebuild, NULL) : 0;
 }
 
+/* Where loss is accepted a lost DELETE may have left a block at its older place as well. */
+static int settle_twice(struct bb_rebuild *rebuild)
+{
+    const struct bb_mentions *mentions = &rebuild->recovery.mentions;
+    uint64_t high;
+    for (uint64_t low = 0;; low = high + 1) {
+        int error = collect_range(rebuild, low);
+        high = mentions->high;
+        for (size_t i = 1; error == 0 && i < mentions->count; i++) {
+            const struct bb_mention *block = &mentions->array[i];
+            if (!bb_hash_equal(&block[-1].hash, &block->hash))
+                continue;
+            rebuild->twice = true;
+            error = bb_salvage_one_of(&rebuild->recovery, &block[-1], block);
+        }
+        if (error != 0 || high == UINT64_MAX)
+            return error;
+    }
+}
+
+/* What the records behind a gap say, and then no block at two places. */
+static int salvage(struct bb_rebuild *rebuild)
+{
+    int error = 0;
+    if (!accepts_loss(rebuild))
+        return 0;
+    if (rebuild->recovery.found.given_up)
+        error = bb_salvage(&rebuild->recovery);
+    do {
+        rebuild->twice = false;
+        if (error == 0)
+            error = settle_twice(rebuild);
+    } while (error == 0 && rebuild->twice);
+    if (error != 0 && rebuild->recovery.explain->text[0] == '\0')
+        bb_explain(rebuild->recovery.explain, error, "data device: descriptor pages: %s",
+                   bb_err_text(error));
+    return error;
+}
+
 static int write_index(struct bb_rebuild *rebuild)
 {
     struct bb_recovery *recovery = &rebuild->recovery;
@@ -284,6 +369,9 @@ static int write_index(struct bb_rebuild *rebuild)
         if (high == UINT64_MAX)
             break;
     }
+    if (accepts_loss(rebuild))
+        rebuild->set = rebuild->index_set; /* what was salvaged, and no block twice */
+    recovery->report.blocks = rebuild->set.count;
     if (!bb_set_equal(&rebuild->index_set, &rebuild->set))
         return bb_explain(recovery->explain, BB_ERR_SET_MISMATCH,
                           "index device: it holds other blocks than were written, name another "
@@ -342,6 +430,8 @@ int bb_rebuild(const struct bb_recover_config *config, const struct bb_uuid *ind
         error = check_fresh(&rebuild, index_uuid);
     if (error == 0 && !bb_planted(REBUILD_NO_PAGES))
         error = write_pages(&rebuild);
+    if (error == 0)
+        error = salvage(&rebuild);
     if (error == 0)
         error = write_index(&rebuild);
     if (error == 0)

@@ -131,14 +131,16 @@ static int check_all(struct bb_recovery *recovery, const struct bb_recover_confi
     /* slices of a checkpoint that was cut show only where there are items */
     if (recovery->found.item_count == 0 && !bb_set_equal(&state.set, &recovery->expected))
         return refuse_set(recovery, &state.set);
-    struct bb_walk walk = {.recovery = recovery, .source = BB_WALK_INDEX};
+    struct bb_walk walk = {.recovery = recovery, .source = BB_WALK_INDEX, .all = config->repair.on};
     return bb_walk_run(&walk);
 }
 
 static int write_pages(struct bb_recovery *recovery)
 {
-    struct bb_walk walk = {.recovery = recovery, .source = BB_WALK_INDEX, .write = true};
-    if (recovery->found.item_count == 0)
+    bool all = recovery->config->repair.on;
+    struct bb_walk walk = {
+        .recovery = recovery, .source = BB_WALK_INDEX, .all = all, .write = true};
+    if (!all && recovery->found.item_count == 0)
         return 0;
     int error = bb_walk_run(&walk);
     if (error != 0)
@@ -266,6 +268,8 @@ int bb_recover(const struct bb_recover_config *config, struct bb_recovered *ret_
     int error = check_all(&recovery, config, ret_explain);
     if (error == 0)
         error = heal_super(&recovery);
+    if (error == 0)
+        error = bb_recovery_bridge(&recovery);
     if (error == 0 && bb_planted(EPOCH_FIRST)) {
         struct bb_super before = recovery.super;
         error = write_super(&recovery);

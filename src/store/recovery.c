@@ -63,6 +63,8 @@ int bb_recovery_open(struct bb_recovery *recovery, const struct bb_recover_confi
     const uint8_t *end = at + bb_align_down(config->scratch_size, BB_UNIT_SIZE);
     recovery->scan.io = config->io;
     recovery->scan.super = &recovery->super;
+    recovery->scan.bridge = config->repair.on;
+    recovery->scan.accept_loss = config->repair.accept_loss;
     recovery->scan.buf = carve(&at, end, BB_SCAN_BUFFER_SIZE);
     recovery->work = carve(&at, end, BB_RECOVERY_WORK_SIZE);
     recovery->pages = carve(&at, end, sizeof(struct bb_pages));
@@ -160,7 +162,7 @@ static int refuse_scan(struct bb_recovery *recovery, int error)
     case BB_ERR_FOREIGN:
         return bb_explain(recovery->explain, error,
                           "data device: record %llu, where the newest checkpoint ended, is not in "
-                          "the journal, `bbfsck --repair --accept-loss` continues without it",
+                          "the journal, `bbfsck --repair` continues without it",
                           (unsigned long long)found->anchor.sequence);
     case BB_ERR_DAMAGED:
         if (!found->bad_found)
@@ -319,4 +321,37 @@ struct bb_anchor bb_recovery_new_anchor(const struct bb_recovery *recovery,
                               .position = last->position,
                               .digest = last->digest,
                               .set = *set};
+}
+
+int bb_recovery_bridge(struct bb_recovery *recovery)
+{
+    struct bb_scan_result *found = &recovery->found;
+    if (!found->anchor_missing || !found->bridge_missing)
+        return 0;
+    BB_ASSERT(found->record_count == 0);
+    struct bb_record record = {.store = recovery->super.store,
+                               .epoch = recovery->super.epoch,
+                               .sequence = found->anchor.sequence + 1,
+                               .position = found->anchor.position,
+                               .durable = found->anchor.sequence,
+                               .previous = found->anchor.digest,
+                               .anchor = found->anchor};
+    bb_record_encode(&record, 0, recovery->work);
+    struct bb_io *io = recovery->config->io;
+    int error = bb_io_write(io, BB_IO_JOURNAL,
+                            recovery->super.layout.journal_offset + record.position * BB_UNIT_SIZE,
+                            recovery->work, record.units * BB_UNIT_SIZE);
+    if (error == 0)
+        error = bb_io_flush(io);
+    if (error != 0)
+        return bb_explain(recovery->explain, error,
+                          "data device: writing a journal record: %s, run it again",
+                          bb_err_text(error));
+    found->bridge_missing = false;
+    found->record_count = 1;
+    found->last = (struct bb_ring_position){.sequence = record.sequence,
+                                            .position = record.position,
+                                            .units = record.units,
+                                            .digest = record.digest};
+    return 0;
 }

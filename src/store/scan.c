@@ -129,6 +129,7 @@ static void survey_count(struct bb_survey *survey, const struct bb_record *recor
 {
     if (record->sequence > survey->last_sequence)
         survey->last_sequence = record->sequence;
+    survey->newest_epoch = bb_max_u64(survey->newest_epoch, record->epoch);
     if (record->epoch != epoch)
         return;
     if (!survey->found || record->sequence > survey->newest_sequence)
@@ -231,6 +232,35 @@ static int find_successor(struct window *window, const struct bb_ring_position *
     return bad_end || (bad_start && may_wrap) ? -EIO : 0;
 }
 
+/* The anchor's record is missing: goes on from the one that follows it, whatever its length was. */
+static int find_bridge(struct window *window, struct bb_scan_result *result)
+{
+    const struct bb_anchor *anchor = &result->anchor;
+    uint64_t size = ring_units(window->scan);
+    struct bb_record record;
+    const void *buf;
+    bool bad;
+    if (anchor->position >= size)
+        return BB_ERR_FOREIGN;
+    result->anchor_missing = true;
+    result->last = (struct bb_ring_position){
+        .sequence = anchor->sequence, .position = anchor->position, .digest = anchor->digest};
+    for (uint32_t units = 0; units <= BB_RECORD_UNITS_MAX; units++) {
+        uint64_t position = anchor->position + units;
+        int found = successor_at(window, &result->last, position < size ? position : 0, &record,
+                                 &buf, &bad);
+        if (found < 0)
+            return found;
+        if (found == 0)
+            continue;
+        result->last.units = (uint32_t)bb_min_u64(units, size - anchor->position);
+        return 0;
+    }
+    int found = successor_at(window, &result->last, 0, &record, &buf, &bad);
+    result->bridge_missing = found == 0;
+    return found < 0 ? found : 0;
+}
+
 /* Counts the item into the set; false when it cannot be. */
 static bool count_item(const struct bb_super *super, const struct bb_item *item, struct bb_set *set)
 {
@@ -287,28 +317,18 @@ static int check_gap(const struct bb_super *super, const struct bb_survey *surve
     return 0;
 }
 
-int bb_scan_journal(const struct bb_scan *scan, const struct bb_survey *survey,
-                    const struct bb_anchor *anchor, bb_scan_item_fn *visit, void *context,
-                    struct bb_scan_result *ret_result)
+/* Follows the chain behind result->last and takes the items. 0 at its end. */
+static int follow(struct window *window, bb_scan_item_fn *visit, void *context,
+                  struct bb_scan_result *result)
 {
-    struct window window = {.scan = scan};
-    struct bb_scan_result *result = ret_result;
-    BB_ASSERT(visit != NULL || survey != NULL);
-    *result =
-        (struct bb_scan_result){.anchor = *anchor, .durable = anchor->sequence, .set = anchor->set};
-    int error = find_anchor(&window, anchor, &result->last);
-    if (error != 0)
-        return error;
     for (;;) {
         struct bb_record record;
         const void *buf;
         result->stop_position = result->last.position + result->last.units;
-        int found = find_successor(&window, &result->last, &record, &buf);
-        if (found < 0)
+        int found = find_successor(window, &result->last, &record, &buf);
+        if (found <= 0)
             return found;
-        if (found == 0)
-            break;
-        error = take_items(scan->super, buf, &record, visit, context, result);
+        int error = take_items(window->scan->super, buf, &record, visit, context, result);
         if (error != 0)
             return error;
         result->last = (struct bb_ring_position){.sequence = record.sequence,
@@ -319,5 +339,84 @@ int bb_scan_journal(const struct bb_scan *scan, const struct bb_survey *survey,
         result->record_count++;
         result->item_count += record.item_count;
     }
-    return visit == NULL ? check_gap(scan->super, survey, result) : 0;
+}
+
+int bb_scan_journal(const struct bb_scan *scan, const struct bb_survey *survey,
+                    const struct bb_anchor *anchor, bb_scan_item_fn *visit, void *context,
+                    struct bb_scan_result *ret_result)
+{
+    struct window window = {.scan = scan};
+    struct bb_scan_result *result = ret_result;
+    BB_ASSERT(visit != NULL || survey != NULL);
+    *result =
+        (struct bb_scan_result){.anchor = *anchor, .durable = anchor->sequence, .set = anchor->set};
+    int error = find_anchor(&window, anchor, &result->last);
+    if (scan->bridge && (error == BB_ERR_FOREIGN || bb_scan_is_medium_error(error)))
+        error = find_bridge(&window, result);
+    if (error == 0)
+        error = follow(&window, visit, context, result);
+    if (error == 0 && visit == NULL)
+        error = check_gap(scan->super, survey, result);
+    if (!scan->accept_loss || !(error == BB_ERR_LOST_RECORD || bb_scan_is_medium_error(error)))
+        return error;
+    result->given_up = true;
+    result->lost_sequence = result->last.sequence + 1;
+    return 0;
+}
+
+/* First unit of the valid record of the epoch with the lowest sequence above `above`; 0 and
+ * *ret_found false when there is none. */
+static int find_behind(struct window *window, uint64_t above, struct bb_record *ret_record,
+                       bool *ret_found)
+{
+    uint64_t epoch = window->scan->super->epoch;
+    *ret_found = false;
+    for (uint64_t position = 0; position < ring_units(window->scan);) {
+        struct bb_record record;
+        const void *buf;
+        bool bad;
+        int found = peek_at(window, position, &record, &bad);
+        if (found == 1)
+            found = record_at(window, position, record.units, &record, &buf, &bad);
+        if (found < 0)
+            return found;
+        if (found == 1 && record.epoch == epoch && record.sequence > above &&
+            (!*ret_found || record.sequence < ret_record->sequence)) {
+            *ret_record = record;
+            *ret_found = true;
+        }
+        position += found == 1 ? record.units : 1;
+    }
+    return 0;
+}
+
+int bb_scan_behind(const struct bb_scan *scan, uint64_t above, bb_scan_item_fn *visit,
+                   void *context, uint64_t *ret_first)
+{
+    struct window window = {.scan = scan};
+    BB_ASSERT(visit != NULL);
+    *ret_first = 0;
+    for (;;) {
+        struct bb_record record;
+        const void *buf;
+        bool found, bad;
+        int error = find_behind(&window, above, &record, &found);
+        if (error != 0 || !found)
+            return error;
+        if (*ret_first == 0)
+            *ret_first = record.sequence;
+        error = record_at(&window, record.position, record.units, &record, &buf, &bad);
+        if (error != 1)
+            return error < 0 ? error : 0;
+        struct bb_scan_result result = {.last = {.sequence = record.sequence,
+                                                 .position = record.position,
+                                                 .units = record.units,
+                                                 .digest = record.digest}};
+        error = take_items(scan->super, buf, &record, visit, context, &result);
+        if (error == 0)
+            error = follow(&window, visit, context, &result);
+        if (error != 0 && !bb_scan_is_medium_error(error))
+            return error;
+        above = result.last.sequence;
+    }
 }

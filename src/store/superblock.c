@@ -137,6 +137,40 @@ int bb_super_heal(struct bb_io *io, struct bb_super_copies *copies)
     return 0;
 }
 
+int bb_super_choose_newest(struct bb_io *io, struct bb_super_copies *copies)
+{
+    struct bb_super supers[BB_SUPER_COPY_COUNT];
+    int best = -1;
+    if (io->device_size < DEVICE_SIZE_MIN)
+        return BB_ERR_DAMAGED;
+    read_copies(io, supers, copies);
+    for (int i = 0; i < BB_SUPER_COPY_COUNT; i++) {
+        if (copies->error[i] == 0 && (best < 0 || copies->generation[i] > copies->generation[best]))
+            best = i;
+    }
+    if (best < 0)
+        return BB_ERR_DAMAGED;
+    copies->super = supers[best];
+    copies->equal_count = 1;
+    for (int i = 0; i < BB_SUPER_COPY_COUNT; i++)
+        copies->differs[i] = i != best;
+    if (copies->super.layout.device_size != io->device_size ||
+        copies->super.logical_sector != io->logical_sector)
+        return BB_ERR_GEOMETRY;
+    return 0;
+}
+
+int bb_super_adopt(struct bb_io *io, struct bb_super_copies *copies)
+{
+    BB_ASSERT(copies->equal_count == 1);
+    for (unsigned i = 0; i < BB_SUPER_COPY_COUNT; i++) {
+        int error = copies->differs[i] ? write_copy(io, &copies->super, i + 1) : 0;
+        if (error != 0)
+            return error;
+    }
+    return bb_io_flush(io);
+}
+
 int bb_super_write(struct bb_io *io, struct bb_super *super)
 {
     BB_ASSERT(super->generation < UINT64_MAX);

@@ -130,6 +130,20 @@ static void settle_damaged(struct run *run, uint32_t at, bool mentioned)
     }
 }
 
+/* A page whose entries a repair takes from the index although both slots may be sound. */
+static void settle_distrusted(struct run *run, uint32_t at)
+{
+    const uint64_t *distrusted = run->recovery->config->repair.distrusted;
+    struct bb_page *page = &run->pages->page[at];
+    if (distrusted == NULL || run->walk->source != BB_WALK_INDEX)
+        return;
+    if ((distrusted[page->number / 64] >> page->number % 64 & 1) == 0)
+        return;
+    page->write = run->walk->write;
+    run->from_index[at] = true;
+    bb_page_init(bb_page_entries(page));
+}
+
 static struct bb_page *find_page(struct run *run, uint64_t number, uint32_t *ret_at)
 {
     uint32_t low = 0, high = run->pages->count;
@@ -357,6 +371,7 @@ static int run_batch(struct run *run)
         run->from_index[i] = false;
         if (pages->page[i].bad[0] || pages->page[i].bad[1])
             settle_damaged(run, i, is_mentioned(run, pages->page[i].number));
+        settle_distrusted(run, i);
     }
     error = fetch_from_index(run);
     for (uint32_t i = 0; i < pages->count && error == 0; i++) {
