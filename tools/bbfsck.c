@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bbfsck: offline check of a store and rebuild of its index. Arguments and wiring; crosscheck.h,
- * rebuild_index.h and fsck_output.h do the rest. Exit codes are those of fsck(8).
+ * bbfsck: offline check and repair of a store, and rebuild of its index. Arguments and wiring;
+ * crosscheck.h, repair.h, rebuild_index.h and fsck_output.h do the rest. Exit codes are those of
+ * fsck(8).
  *
- * The check runs in a child process: LMDB does not survive every damage of its pages, and a damaged
- * index is a finding, not a crash.
+ * Check and repair run in a child process: LMDB does not survive every damage of its pages, and a
+ * damaged index is a finding, not a crash.
  */
 #include "bb/err.h"
 #include "bb/fsck_output.h"
@@ -20,24 +21,29 @@
 #define WAIT_MS 10000u
 
 struct arguments {
-    bool rebuild, deep, json, yes, help, version;
+    bool repair, accept_loss, rebuild, deep, json, yes, help, version;
     struct bb_pair_options pair;
 };
 
 static int usage(FILE *out, int exit_code)
 {
-    fprintf(out, "usage: bbfsck [OPTION]... DATA INDEX\n"
-                 "Checks a Buddy Blocks store that no daemon has open. Writes nothing unless told "
-                 "to.\n\n"
-                 "  --deep         read every block and compare it with its name\n"
-                 "  --rebuild      write a new index from the data device; INDEX may be another,\n"
-                 "                 larger device\n"
-                 "  --yes          do not ask before INDEX is overwritten\n"
-                 "  --json         one JSON object on standard output\n"
-                 "  --memory SIZE  working memory (64M)\n"
-                 "  --help         this text\n"
-                 "  --version      version of the program\n\n"
-                 "Exit code: 0 clean, 1 rebuilt, 4 errors left, 8 failed, 16 wrong usage.\n");
+    fprintf(
+        out,
+        "usage: bbfsck [OPTION]... DATA INDEX\n"
+        "Checks a Buddy Blocks store that no daemon has open. Writes nothing unless told "
+        "to.\n\n"
+        "  --deep         read every block and compare it with its name\n"
+        "  --repair       write again what another copy proves, mark corrupt what nothing\n"
+        "                 can repair\n"
+        "  --accept-loss  with --repair: go on although acknowledged blocks are lost\n"
+        "  --rebuild      write a new index from the data device; INDEX may be another,\n"
+        "                 larger device\n"
+        "  --yes          do not ask before INDEX is overwritten\n"
+        "  --json         one JSON object on standard output\n"
+        "  --memory SIZE  working memory (64M)\n"
+        "  --help         this text\n"
+        "  --version      version of the program\n\n"
+        "Exit code: 0 clean, 1 repaired or rebuilt, 4 errors left, 8 failed, 16 wrong usage.\n");
     return exit_code;
 }
 
@@ -62,9 +68,11 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
 {
     static const struct option table[] = {
         {"rebuild", no_argument, NULL, 'r'},      {"deep", no_argument, NULL, 'd'},
+        {"repair", no_argument, NULL, 'p'},       {"accept-loss", no_argument, NULL, 'a'},
         {"json", no_argument, NULL, 'j'},         {"yes", no_argument, NULL, 'y'},
         {"memory", required_argument, NULL, 'm'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0}};
+        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
+    };
     int found;
     while ((found = getopt_long(argc, argv, "", table, NULL)) != -1) {
         switch (found) {
@@ -73,6 +81,12 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
             break;
         case 'd':
             arguments->deep = true;
+            break;
+        case 'p':
+            arguments->repair = true;
+            break;
+        case 'a':
+            arguments->accept_loss = true;
             break;
         case 'j':
             arguments->json = true;
@@ -100,9 +114,14 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         fprintf(stderr, "bbfsck: %d devices named, name DATA and INDEX\n", argc - optind);
         return -1;
     }
+    if ((arguments->accept_loss && !arguments->repair) ||
+        (arguments->repair && arguments->rebuild)) {
+        fprintf(stderr, "bbfsck: --accept-loss goes with --repair, --rebuild goes alone\n");
+        return -1;
+    }
     arguments->pair.data_path = argv[optind];
     arguments->pair.index_path = argv[optind + 1];
-    arguments->pair.may_read_only = !arguments->rebuild;
+    arguments->pair.may_read_only = !arguments->rebuild && !arguments->repair;
     return 0;
 }
 
@@ -119,15 +138,66 @@ static int check(struct bb_pair *pair, struct bb_fsck_output *output, bool deep)
                       : bb_fsck_output_failed(output, error, explain.text);
 }
 
-/* The exit code of a child that checks. It does not close the pair: the claims are the parent's. */
-static int check_in_child(struct bb_pair *pair, struct bb_fsck_output *output, bool deep)
+/* The pair as a repair uses it. */
+struct repaired_pair {
+    struct bb_pair *pair;
+    bool yes;
+};
+
+static int open_index(void *context)
+{
+    struct bb_explain unused;
+    return bb_pair_open_index(((struct repaired_pair *)context)->pair, false, &unused);
+}
+
+static void close_index(void *context)
+{
+    bb_pair_close_index(((struct repaired_pair *)context)->pair);
+}
+
+static int rebuild_index(void *context, struct bb_recovered *ret_recovered,
+                         struct bb_explain *ret_explain)
+{
+    struct repaired_pair *repaired = context;
+    struct bb_pair *pair = repaired->pair;
+    struct bb_rebuild_options options = {.confirm = repaired->yes ? NULL : confirm,
+                                         .progress = pair->config.progress,
+                                         .context = pair->config.context};
+    return bb_rebuild_index(pair, &options, ret_recovered, ret_explain);
+}
+
+static int repair(struct bb_pair *pair, struct bb_fsck_output *output,
+                  const struct arguments *arguments, bool index_lost)
+{
+    struct bb_explain explain;
+    struct bb_repair_report report;
+    struct repaired_pair repaired = {.pair = pair, .yes = arguments->yes};
+    const struct bb_repair_index index = {
+        .open = open_index, .close = close_index, .rebuild = rebuild_index, .context = &repaired};
+    const struct bb_repair_options options = {.accept_loss = arguments->accept_loss,
+                                              .deep = arguments->deep,
+                                              .index_lost = index_lost,
+                                              .found = bb_fsck_output_finding,
+                                              .left = bb_fsck_output_left};
+    pair->config.progress = bb_fsck_output_progress;
+    pair->config.context = output;
+    int error = bb_repair_run(&pair->config, &index, &options, &report, &explain);
+    return error == 0 ? bb_fsck_output_repaired(output, &report, explain.text)
+                      : bb_fsck_output_failed(output, error, explain.text);
+}
+
+/* The exit code of a child that checks or repairs, -1 when it crashed. It does not close the pair:
+ * the claims are the parent's. */
+static int run_in_child(struct bb_pair *pair, struct bb_fsck_output *output,
+                        const struct arguments *arguments, bool index_lost)
 {
     fflush(NULL);
     pid_t child = fork();
     if (child < 0)
         return bb_fsck_output_failed(output, -errno, "no process for the check, try again");
     if (child == 0) {
-        int code = check(pair, output, deep);
+        int code = arguments->repair ? repair(pair, output, arguments, index_lost)
+                                     : check(pair, output, arguments->deep);
         bb_pair_close_index(pair);
         fflush(NULL);
         _exit(code);
@@ -135,11 +205,22 @@ static int check_in_child(struct bb_pair *pair, struct bb_fsck_output *output, b
     int status;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
-    if (WIFEXITED(status))
-        return WEXITSTATUS(status);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int check_or_repair(struct bb_pair *pair, struct bb_fsck_output *output,
+                           const struct arguments *arguments)
+{
+    int code = run_in_child(pair, output, arguments, false);
+    if (code < 0 && arguments->repair) {
+        fprintf(stderr, "bbfsck: reading the index crashed, going on without it\n");
+        code = run_in_child(pair, output, arguments, true);
+    }
+    if (code >= 0)
+        return code;
     return bb_fsck_output_failed(output, BB_ERR_INDEX_DAMAGED,
                                  "index device: reading it crashed: damaged or not readable, run "
-                                 "bbfsck --rebuild");
+                                 "bbfsck --repair or --rebuild");
 }
 
 static int rebuild(struct bb_pair *pair, struct bb_fsck_output *output, bool yes)
@@ -176,7 +257,7 @@ int main(int argc, char **argv)
     else if (arguments.rebuild)
         code = rebuild(&pair, &output, arguments.yes);
     else
-        code = check_in_child(&pair, &output, arguments.deep);
+        code = check_or_repair(&pair, &output, &arguments);
     bb_pair_close(&pair);
     return code;
 }

@@ -4,14 +4,14 @@
 #ifndef BB_FSCK_OUTPUT_H
 #define BB_FSCK_OUTPUT_H
 
-#include "bb/crosscheck.h"
+#include "bb/repair.h"
 
 #include <stdio.h>
 
 /* Exit codes of fsck(8). */
 enum bb_fsck_exit {
     BB_FSCK_CLEAN = 0,
-    BB_FSCK_CORRECTED = 1,
+    BB_FSCK_CORRECTED = 1, /* rebuilt or repaired, nothing is left */
     BB_FSCK_ERRORS = 4,
     BB_FSCK_FAILED = 8,
     BB_FSCK_USAGE = 16,
@@ -24,6 +24,7 @@ struct bb_fsck_output {
     bool json;
     bool terminal;  /* progress goes to stderr */
     void *findings; /* json array */
+    void *left;     /* json array: what a repair left */
     uint64_t printed, left_off;
     uint64_t progress_ms;
 };
@@ -37,6 +38,12 @@ void bb_fsck_output_finding(void *context, const struct bb_finding *finding);
 int bb_fsck_output_checked(struct bb_fsck_output *output,
                            const struct bb_crosscheck_report *report);
 int bb_fsck_output_rebuilt(struct bb_fsck_output *output, const struct bb_recovered *recovered);
+
+/* What --repair could not do away with. */
+void bb_fsck_output_left(void *context, const struct bb_finding *finding);
+/* why: of a report that is stuck. */
+int bb_fsck_output_repaired(struct bb_fsck_output *output, const struct bb_repair_report *report,
+                            const char *why);
 
 int bb_fsck_output_failed(struct bb_fsck_output *output, int error, const char *text);
 

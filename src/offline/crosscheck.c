@@ -410,6 +410,16 @@ static void check_sets(struct check *check)
                    (unsigned long long)check->pages.all.count, (unsigned long long)expected->count);
 }
 
+/* A walk that stopped because the journal contradicts itself is a finding as well. */
+static int ended_with(struct check *check, int error)
+{
+    if (error == BB_ERR_OVERLAP || error == BB_ERR_DAMAGED) {
+        check_find(check, BB_FINDING_JOURNAL_IMPOSSIBLE, "%s", check->recovery.explain->text);
+        return 0;
+    }
+    return error > 0 ? 0 : error;
+}
+
 static int run(struct check *check, struct bb_explain *explain)
 {
     int error = check_superblocks(check, explain);
@@ -420,7 +430,7 @@ static int run(struct check *check, struct bb_explain *explain)
     if (error == 0)
         error = read_index(check);
     if (error != 0)
-        return error > 0 ? 0 : error;
+        return ended_with(check, error);
     const struct bb_super *super = &check->recovery.super;
     check->report.open_units = bb_layout_units(&super->layout, super->open_zone_count);
     check_sets(check);
@@ -428,7 +438,7 @@ static int run(struct check *check, struct bb_explain *explain)
         error = compare_sides(check);
     if (error == 0 && check->options->deep)
         error = check_deep(check);
-    return error > 0 ? 0 : error;
+    return ended_with(check, error);
 }
 
 int bb_crosscheck_run(const struct bb_recover_config *config,

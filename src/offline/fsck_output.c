@@ -17,8 +17,10 @@ void bb_fsck_output_init(struct bb_fsck_output *output, FILE *out, bool json)
 {
     *output =
         (struct bb_fsck_output){.out = out, .json = json, .terminal = isatty(STDERR_FILENO) == 1};
-    if (json)
+    if (json) {
         output->findings = json_array();
+        output->left = json_array();
+    }
 }
 
 static void clear_progress(struct bb_fsck_output *output)
@@ -42,9 +44,9 @@ void bb_fsck_output_progress(void *context, const char *step, uint64_t done, uin
         fprintf(stderr, "\r\033[K%s", step);
 }
 
-void bb_fsck_output_finding(void *context, const struct bb_finding *finding)
+static void print_finding(struct bb_fsck_output *output, void *array, const char *word,
+                          const struct bb_finding *finding)
 {
-    struct bb_fsck_output *output = context;
     if (output->printed == BB_FSCK_FINDINGS_MAX) {
         output->left_off++;
         return;
@@ -53,21 +55,38 @@ void bb_fsck_output_finding(void *context, const struct bb_finding *finding)
     bool is_error = info->severity == BB_ERROR;
     output->printed++;
     if (output->json) {
-        json_array_append_new(output->findings,
+        json_array_append_new(array,
                               json_pack("{s:i, s:s, s:b, s:s, s:s}", "number", (int)info->number,
                                         "kind", info->name, "error", (int)is_error, "text",
                                         finding->text, "repair", info->repair));
         return;
     }
     clear_progress(output);
-    fprintf(output->out, "%s %u: %s\n", is_error ? "error" : "note", info->number, finding->text);
+    fprintf(output->out, "%s%s %u: %s\n", word, is_error ? "error" : "note", info->number,
+            finding->text);
+}
+
+void bb_fsck_output_finding(void *context, const struct bb_finding *finding)
+{
+    struct bb_fsck_output *output = context;
+    print_finding(output, output->findings, "", finding);
+}
+
+void bb_fsck_output_left(void *context, const struct bb_finding *finding)
+{
+    struct bb_fsck_output *output = context;
+    print_finding(output, output->left, "left: ", finding);
 }
 
 static void print_json(struct bb_fsck_output *output, json_t *object)
 {
     json_object_set_new(object, "findings", output->findings);
     json_object_set_new(object, "findings_left_off", json_integer((json_int_t)output->left_off));
+    if (json_array_size(output->left) > 0)
+        json_object_set(object, "left", output->left);
+    json_decref(output->left);
     output->findings = NULL;
+    output->left = NULL;
     json_dumpf(object, output->out, JSON_INDENT(2) | JSON_ENSURE_ASCII);
     fputc('\n', output->out);
     json_decref(object);
@@ -181,6 +200,76 @@ int bb_fsck_output_rebuilt(struct bb_fsck_output *output, const struct bb_recove
             (unsigned long long)report->dropped,
             report->set_unproven ? "cannot be compared" : "right");
     return BB_FSCK_CORRECTED;
+}
+
+static int repaired_code(const struct bb_repair_report *report)
+{
+    uint64_t steps = report->supers + report->recoveries + report->rebuilds;
+    if (report->after.errors > 0)
+        return BB_FSCK_ERRORS;
+    return steps > 0 ? BB_FSCK_CORRECTED : BB_FSCK_CLEAN;
+}
+
+static void repaired_json(struct bb_fsck_output *output, const struct bb_repair_report *report,
+                          const char *why)
+{
+    const struct bb_recover_report *rebuilt = &report->rebuilt.report;
+    char uuid[37];
+    json_t *object = json_object();
+    json_object_set_new(object, "store",
+                        json_string(bb_text_of_uuid(&report->after.super.store, uuid)));
+    json_object_set_new(object, "clean", json_boolean(report->after.errors == 0));
+    json_object_set_new(object, "errors", number(report->before.errors));
+    json_object_set_new(object, "notes", number(report->before.notes));
+    json_object_set_new(object, "errors_left", number(report->after.errors));
+    json_object_set_new(object, "blocks", number(report->after.blocks));
+    json_object_set_new(object, "superblocks_adopted", number(report->supers));
+    json_object_set_new(object, "recoveries", number(report->recoveries));
+    json_object_set_new(object, "rebuilds", number(report->rebuilds));
+    json_object_set_new(object, "marked", number(report->marked));
+    if (rebuilt->given_up)
+        json_object_set_new(object, "given_up",
+                            json_pack("{s:I, s:I, s:I, s:I}", "first_record",
+                                      (json_int_t)rebuilt->gap_first, "last_record",
+                                      (json_int_t)rebuilt->gap_last, "items_applied",
+                                      (json_int_t)rebuilt->salvaged, "items_not_applied",
+                                      (json_int_t)rebuilt->not_salvaged));
+    if (report->stuck)
+        json_object_set_new(object, "stuck", json_string(why));
+    print_json(output, object);
+}
+
+int bb_fsck_output_repaired(struct bb_fsck_output *output, const struct bb_repair_report *report,
+                            const char *why)
+{
+    const struct bb_recover_report *rebuilt = &report->rebuilt.report;
+    clear_progress(output);
+    if (output->json) {
+        repaired_json(output, report, why);
+        return repaired_code(report);
+    }
+    if (output->left_off > 0)
+        fprintf(output->out, "and %llu more\n", (unsigned long long)output->left_off);
+    if (rebuilt->given_up)
+        fprintf(output->out,
+                "given up: journal records %llu to %llu; of the records behind them %llu items "
+                "were applied, %llu name what is not there\n",
+                (unsigned long long)rebuilt->gap_first, (unsigned long long)rebuilt->gap_last,
+                (unsigned long long)rebuilt->salvaged, (unsigned long long)rebuilt->not_salvaged);
+    if (report->marked > 0)
+        fprintf(output->out, "marked corrupt: %llu blocks, store them again\n",
+                (unsigned long long)report->marked);
+    if (report->stuck)
+        fprintf(output->out, "not repaired: %s\n", why);
+    int code = repaired_code(report);
+    if (code == BB_FSCK_ERRORS)
+        fprintf(output->out, "%llu errors are left\n", (unsigned long long)report->after.errors);
+    else
+        fprintf(output->out, "%s: %llu blocks (%llu marked corrupt)\n",
+                code == BB_FSCK_CLEAN ? "clean" : "repaired",
+                (unsigned long long)report->after.blocks,
+                (unsigned long long)report->after.marked_blocks);
+    return code;
 }
 
 /* A refusal is an error that is left, everything else is a failure of this run. */

@@ -132,7 +132,8 @@ static void find_torn_tail(struct check *check)
 static void find_of_recovery(struct check *check)
 {
     const struct bb_recover_report *report = &check->report.recover;
-    if (report->records > 0)
+    /* a clean stop leaves an empty record there */
+    if (report->items > 0 || (report->records > 0 && !report->was_clean))
         check_find(check, BB_FINDING_NOT_STOPPED,
                    "journal: %llu records with %llu items behind the newest checkpoint, the next "
                    "start rolls them forward",
