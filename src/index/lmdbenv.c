@@ -10,9 +10,11 @@
 #include "bb/indexcodec.h"
 #include "lmdbpage.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -193,6 +195,22 @@ static int check_device(const struct bb_device *device, struct bb_lmdb_meta *ret
     return rc;
 }
 
+/* Removes links and lock files of processes that were killed: they could not do it themselves. */
+static void sweep(const char *runtime_dir)
+{
+    DIR *dir = opendir(runtime_dir);
+    if (dir == NULL)
+        return;
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        int pid;
+        unsigned number;
+        if (sscanf(entry->d_name, "bb-index-%d-%u", &pid, &number) == 2 && pid > 0 &&
+            kill(pid, 0) != 0 && errno == ESRCH)
+            (void)unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    (void)closedir(dir);
+}
+
 static int make_link(struct bb_lmdb *lmdb, const struct bb_device *device, const char *runtime_dir)
 {
     char target[PATH_MAX];
@@ -204,6 +222,7 @@ static int make_link(struct bb_lmdb *lmdb, const struct bb_device *device, const
         return rc;
     if (realpath(device->path, target) == NULL)
         return -errno;
+    sweep(runtime_dir);
     (void)unlink(lmdb->link_path); /* left by a process that had our pid */
     (void)unlink(lmdb->lock_path);
     return symlink(target, lmdb->link_path) == 0 ? 0 : -errno;

@@ -8,6 +8,7 @@
 
 #include "../../../src/index/lmdbpage.h"
 
+#include <dirent.h>
 #include <lmdb.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -120,6 +121,39 @@ static void roots_of_the_older_page_may_lie_behind_its_last_page(void **state)
     write_bytes(older * page, &metas[older], sizeof(metas[older]));
     assert_int_equal(fixture_open(&fixture), BB_ERR_INDEX_DAMAGED);
     model_free(&model);
+    fixture_end(&fixture);
+}
+
+static unsigned names_in(const char *directory)
+{
+    unsigned count = 0;
+    DIR *dir = opendir(directory);
+    assert_non_null(dir);
+    while (readdir(dir) != NULL)
+        count++;
+    closedir(dir);
+    return count;
+}
+
+static void links_of_a_killed_process_are_removed_by_the_next_open(void **state)
+{
+    (void)state;
+    fixture_make_open(&fixture, 0, SIZE);
+    fixture_close(&fixture);
+    unsigned at_rest = names_in(fixture.directory);
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(fixture_open(&fixture) == 0 ? 0 : 1); /* closes nothing */
+    int status = 1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(names_in(fixture.directory), at_rest + 2);
+    assert_int_equal(fixture_open(&fixture), 0);
+    assert_int_equal(names_in(fixture.directory), at_rest + 2); /* its own */
+    fixture_close(&fixture);
+    assert_int_equal(names_in(fixture.directory), at_rest);
     fixture_end(&fixture);
 }
 
@@ -366,6 +400,7 @@ int main(void)
         cmocka_unit_test(random_heads_are_refused),
         cmocka_unit_test(one_meta_page_zeroed_is_damage_both_is_no_index),
         cmocka_unit_test(roots_of_the_older_page_may_lie_behind_its_last_page),
+        cmocka_unit_test(links_of_a_killed_process_are_removed_by_the_next_open),
         cmocka_unit_test(an_environment_with_other_databases_is_damage),
         cmocka_unit_test(every_flipped_bit_of_the_metas_is_refused_or_harmless),
         cmocka_unit_test(damage_of_main_database_and_free_list_never_crashes),
