@@ -259,6 +259,7 @@ static int fill(struct bb_startup *startup)
     int error = open_buddy(startup, &buddy);
     if (error != 0)
         return error;
+    bb_lmdb_read_in(startup->lmdb);
     error = bb_fill(&startup->index, &startup->recovered.super, buddy, &set, &explain);
     if (error != 0) {
         (void)explained(startup, error, &explain);
