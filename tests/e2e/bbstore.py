@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 from bbtest import MIB, Skip, folder, free_port, program, return_port
@@ -232,17 +233,23 @@ class Store:
 
     sector: None for files, else loop devices with sectors of that many bytes.
     options: further options of bbd, kept over restarts.
+    index_in_memory: the index file lies in /dev/shm; a full index of the smallest size is made of
+    thousands of commits, which a busy disk makes slow.
     """
 
     def __init__(self, data_size=256 * MIB, index_size=32 * MIB, sector=None, options=(),
-                 formatted=True, format_options=()):
+                 formatted=True, format_options=(), index_in_memory=False):
         self.folder, self.process, self.loops, self.port = folder(), None, [], free_port()
+        self.memory_folder = None
         atexit.register(self.remove)
         self.run_dir = os.path.join(self.folder, "run")
         self.log = os.path.join(self.folder, "log")
         self.options = [str(option) for option in options]
         self.data_file = make_file(os.path.join(self.folder, "data"), data_size)
-        self.index_file = make_file(os.path.join(self.folder, "index"), index_size)
+        if index_in_memory and os.access("/dev/shm", os.W_OK):
+            self.memory_folder = tempfile.mkdtemp(prefix="bb-e2e-", dir="/dev/shm")
+        self.index_file = make_file(os.path.join(self.memory_folder or self.folder, "index"),
+                                    index_size)
         self.sector = sector
         self.data, self.index = self.device(self.data_file), self.device(self.index_file)
         if formatted:
@@ -386,6 +393,8 @@ class Store:
         for loop in self.loops:
             loop.detach()
         shutil.rmtree(self.folder, True)
+        if self.memory_folder is not None:
+            shutil.rmtree(self.memory_folder, True)
         return_port(self.port)
 
     def __enter__(self):
