@@ -95,10 +95,11 @@ BB_MUST_USE int bb_recover_check(const struct bb_recover_config *config,
  * a rebuild that was cut is no index. `index_uuid` becomes the pair's with the superblocks, which
  * are written last. Afterwards bb_recover on the pair succeeds.
  *
- * A descriptor page whose newest slot is lost takes the names of its blocks with it. Its units that
- * no other block covers stay unallocatable: each gets a placeholder, an entry of one unit that is
- * marked corrupt and named by bb_rebuild_placeholder, in page and index alike. Deleting a
- * placeholder gives the unit back. */
+ * A descriptor page whose newest slot is lost takes the names of its blocks with it, but for those
+ * that the older slot names and whose bytes are there (also one that was deleted since and not
+ * overwritten). Its units that no other block covers stay unallocatable: each gets a placeholder,
+ * an entry of one unit that is marked corrupt and named by bb_rebuild_placeholder, in page and
+ * index alike. Deleting a placeholder gives the unit back. */
 BB_MUST_USE int bb_rebuild(const struct bb_recover_config *config, const struct bb_uuid *index_uuid,
                            struct bb_recovered *ret_recovered, struct bb_explain *ret_explain);
 

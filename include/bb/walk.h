@@ -17,8 +17,8 @@ enum bb_walk_source {
     BB_WALK_INDEX,
     /* From the slot that is left; a page without one gets placeholders (rebuild). */
     BB_WALK_PLACEHOLDERS,
-    /* As before, and a slot that may be the older one counts as lost (rebuild that did not add up).
-     */
+    /* As before, and of a slot that may be the older one only those blocks count whose bytes are
+     * there; the rest of its units get placeholders (rebuild that did not add up). */
     BB_WALK_DISTRUST,
     /* From the slot that is left; a page without one has no entries (check). */
     BB_WALK_REPORT,

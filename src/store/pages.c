@@ -161,8 +161,9 @@ int bb_pages_read(struct bb_pages *pages, uint64_t anchor)
 static void seal(const struct bb_pages *pages, struct bb_page *page, uint64_t covered)
 {
     struct bb_disk_page *from = page->slot[page->newest], *to = page->slot[1 - page->newest];
-    struct bb_page_header header = {
-        .page = page->number, .generation = page->generation + 1, .covered = covered};
+    struct bb_page_header header = {.page = page->number,
+                                    .generation = page->generation + 1,
+                                    .covered = bb_max_u64(covered, page->covered)};
     if (page->trust == BB_PAGE_LOST) {
         bb_page_seal(from, &pages->super->store, &header);
         header.generation++;

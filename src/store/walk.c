@@ -20,6 +20,7 @@ struct run {
     struct bb_block busy; /* the last live block, and the first unit behind it */
     uint64_t busy_end;
     bool from_index[BB_PAGES_MAX]; /* entries of that page come from the index */
+    bool holes[BB_PAGES_MAX];      /* what no known block covers there may hold an unknown one */
 };
 
 static int refuse_overlap(struct bb_recovery *recovery, const struct bb_hash *first,
@@ -109,6 +110,49 @@ static void report_lost(struct run *run, const struct bb_page *page)
     report->pages_lost++;
 }
 
+/* Whether the bytes on the device are those of the entry's name; never for an empty block, whose
+ * name no bytes prove. The scan's buffer is free during a walk. */
+static bool bytes_prove(struct run *run, uint64_t unit, const struct bb_entry *entry)
+{
+    struct bb_io *io = run->recovery->config->io;
+    uint8_t *buf = run->recovery->scan.buf;
+    struct bb_hasher hasher;
+    struct bb_hash hash;
+    if (entry->size == 0 ||
+        !bb_layout_extent_ok(&run->super->layout, run->super->open_zone_count, unit,
+                             bb_units_of(entry->size)) ||
+        bb_hasher_open(&hasher) != 0)
+        return false;
+    int error = 0;
+    bb_hasher_begin(&hasher);
+    for (uint32_t done = 0; done < entry->size && error == 0;) {
+        uint32_t size = (uint32_t)bb_min_u64(entry->size - done, BB_SCAN_BUFFER_SIZE);
+        error = bb_io_read(io, BB_IO_DATA, unit * BB_UNIT_SIZE + done, buf,
+                           bb_units_of(size) * BB_UNIT_SIZE);
+        if (error == 0)
+            bb_hasher_update(&hasher, buf, size);
+        done += size;
+    }
+    bb_hasher_end(&hasher, &hash);
+    bb_hasher_close(&hasher);
+    return error == 0 && bb_hash_equal(&hash, &entry->hash);
+}
+
+/* A slot that may be the older one: it names what was there once. What still has its bytes is kept.
+ */
+static void keep_proven(struct run *run, uint32_t at)
+{
+    struct bb_page *page = &run->pages->page[at];
+    for (uint32_t slot = 0; slot < BB_PAGE_ENTRY_COUNT; slot++) {
+        struct bb_entry entry;
+        uint64_t unit = bb_layout_unit_of(&run->super->layout, page->number, slot);
+        if (unit != UINT64_MAX && bb_entry_get(bb_page_entries(page), slot, &entry) == 1 &&
+            bytes_prove(run, unit, &entry))
+            continue;
+        bb_entry_clear(bb_page_entries(page), slot);
+    }
+}
+
 /* Applies the caller's rule to a page with a bad slot. */
 static void settle_damaged(struct run *run, uint32_t at, bool mentioned)
 {
@@ -122,12 +166,15 @@ static void settle_damaged(struct run *run, uint32_t at, bool mentioned)
             bb_page_init(bb_page_entries(page));
         return;
     }
-    if (walk->source == BB_WALK_DISTRUST && page->trust == BB_PAGE_SINGLE)
-        page->trust = BB_PAGE_LOST;
-    if (page->trust == BB_PAGE_LOST) {
+    bool lost = page->trust == BB_PAGE_LOST;
+    bool distrusted = walk->source == BB_WALK_DISTRUST && page->trust == BB_PAGE_SINGLE;
+    run->holes[at] = (lost || distrusted) && walk->source != BB_WALK_REPORT;
+    if (lost || distrusted)
         report_lost(run, page);
+    if (lost)
         bb_page_init(bb_page_entries(page));
-    }
+    else if (distrusted)
+        keep_proven(run, at);
 }
 
 /* A page whose entries a repair takes from the index although both slots may be sound. */
@@ -206,7 +253,8 @@ static int check_first_put(struct run *run, uint32_t at, uint32_t slot,
 {
     struct bb_page *page = &run->pages->page[at];
     struct bb_entry entry;
-    if (run->from_index[at] || page->covered > run->recovery->found.anchor.sequence)
+    if (run->from_index[at] || run->holes[at] ||
+        page->covered > run->recovery->found.anchor.sequence)
         return 0;
     if (bb_entry_get(bb_page_entries(page), slot, &entry) != 1)
         return 0;
@@ -246,19 +294,22 @@ static int fold_unit(struct run *run, uint32_t at, size_t first, size_t end, boo
     return 0;
 }
 
-/* All items about units of one page. */
+/* All items about units of one page. Where records were given up the page may hold more than the
+ * ones before the gap: those would undo it. */
 static int fold_page(struct run *run, uint32_t at, bool *touched)
 {
     const struct bb_mentions *mentions = &run->recovery->mentions;
     struct bb_page *page = &run->pages->page[at];
+    bool ahead = run->recovery->config->repair.accept_loss &&
+                 page->covered > run->recovery->found.last.sequence;
     uint32_t slot;
     while (run->cursor < mentions->count &&
            page_of(run, mentions->array[run->cursor].unit, &slot) == page->number) {
         size_t end = bb_mentions_run(mentions, run->cursor);
-        int error = fold_unit(run, at, run->cursor, end, touched);
+        int error = ahead ? 0 : fold_unit(run, at, run->cursor, end, touched);
         if (error != 0)
             return error;
-        page->write = run->walk->write;
+        page->write = page->write || (run->walk->write && !ahead);
         run->cursor = end;
     }
     return 0;
@@ -311,8 +362,6 @@ static void put_placeholder(struct run *run, struct bb_page *page, uint32_t slot
 static int take_page(struct run *run, uint32_t at, const bool *touched)
 {
     struct bb_page *page = &run->pages->page[at];
-    bool placeholders = page->trust == BB_PAGE_LOST && run->walk->source != BB_WALK_INDEX &&
-                        run->walk->source != BB_WALK_REPORT;
     uint32_t count;
     uint64_t first = page_units(run, page->number, &count);
     for (uint32_t slot = 0; slot < BB_PAGE_ENTRY_COUNT; slot++) {
@@ -327,7 +376,8 @@ static int take_page(struct run *run, uint32_t at, const bool *touched)
             error = take_block(run, page->number, &block);
         } else if (found != 0) {
             error = clash(run, page->number, &block, NULL);
-        } else if (placeholders && slot < count && block.unit >= run->busy_end && !touched[slot]) {
+        } else if (run->holes[at] && slot < count && block.unit >= run->busy_end &&
+                   !touched[slot]) {
             put_placeholder(run, page, slot, &block);
             error = take_block(run, page->number, &block);
         }
@@ -369,6 +419,7 @@ static int run_batch(struct run *run)
                           bb_err_text(error));
     for (uint32_t i = 0; i < pages->count; i++) {
         run->from_index[i] = false;
+        run->holes[i] = false;
         if (pages->page[i].bad[0] || pages->page[i].bad[1])
             settle_damaged(run, i, is_mentioned(run, pages->page[i].number));
         settle_distrusted(run, i);

@@ -72,7 +72,8 @@ static struct bb_crosscheck_report check(const struct devices *devices)
     open_pair(devices, &pair);
     if (bb_pair_open_index(&pair, true, &explain) != 0)
         fail_msg("%s", explain.text);
-    if (bb_crosscheck_run(&pair.config, NULL, &report, &explain) != 0)
+    const struct bb_crosscheck_options options = {.deep = true};
+    if (bb_crosscheck_run(&pair.config, &options, &report, &explain) != 0)
         fail_msg("%s", explain.text);
     bb_pair_close(&pair);
     return report;
