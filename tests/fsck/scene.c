@@ -65,6 +65,7 @@ void scene_clone(struct scene *scene, const struct scene *from)
 {
     scene_init(scene, bb_sim_clone(from->sim), memindex_clone(from->mem));
     scene->index_broken = from->index_broken;
+    scene->hurried = from->hurried;
     scene->rebuilds = from->rebuilds;
 }
 
@@ -81,12 +82,14 @@ int scene_check(struct scene *scene, bool deep)
     struct bb_digest index_before, index_after;
     (void)open_index(scene);
     scene->config.context = scene;
-    bb_sim_digest(scene->sim, &before);
+    if (!scene->hurried)
+        bb_sim_digest(scene->sim, &before);
     memindex_digest(scene->mem, &index_before);
     int error = bb_crosscheck_run(&scene->config, &options, &scene->report, &scene->explain);
-    bb_sim_digest(scene->sim, &after);
+    if (!scene->hurried)
+        bb_sim_digest(scene->sim, &after);
     memindex_digest(scene->mem, &index_after);
-    BB_ASSERT(bb_hash_equal(&before, &after));
+    BB_ASSERT(scene->hurried || bb_hash_equal(&before, &after));
     BB_ASSERT(bb_digest_equal(&index_before, &index_after));
     BB_ASSERT(error == 0 || scene->explain.text[0] != '\0');
     return error;

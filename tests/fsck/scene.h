@@ -12,6 +12,7 @@ struct scene {
     struct bb_sim *sim;
     struct memindex *mem;
     bool index_broken; /* scanning it fails, until it is rebuilt */
+    bool hurried;      /* that a check writes nothing is not looked at: digests take long */
     uint64_t rebuilds; /* each has an index UUID of its own */
     /* of the last check */
     struct bb_crosscheck_report report;
