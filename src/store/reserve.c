@@ -69,23 +69,43 @@ static bool wait_for_recall(struct bb_store *store, uint64_t *round)
     return true;
 }
 
-/* Folding frees the delta and tells the index's true room, and the record that follows a checkpoint
- * frees the ring. At rest nothing but that record stands behind the anchor. */
-static bool checkpoint_helps(const struct bb_store *store)
+/* Whether the index would have room if everything were folded: DELETEs give records back. */
+static bool index_would_have_room(const struct bb_store *store)
 {
     const struct journal *journal = &store->journal;
-    return bb_delta_count(&store->delta) > 0 || journal->anchor.sequence > journal->tail_sequence ||
-           (ring_room(store) == 0 && journal->last.sequence > journal->anchor.sequence + 1);
+    uint64_t wanted = journal->set.count + store->reserve.credits, held = journal->anchor.set.count;
+    return wanted <= held || store->index_room > wanted - held;
+}
+
+/* Whether a checkpoint, running or to come, may make room; wants one if need be. Folding empties
+ * the delta and tells the index's true room; the record behind a checkpoint frees the ring. At rest
+ * nothing but that record stands behind the anchor, and one more would free nothing. */
+static bool wait_for_checkpoint(struct bb_store *store)
+{
+    const struct journal *journal = &store->journal;
+    bool short_of_items = ring_room(store) == 0 || delta_room(store) == 0;
+    if (bb_delta_count(&store->delta) > 0 && (short_of_items || index_would_have_room(store) ||
+                                              store->checkpoint.state != CHECKPOINT_IDLE)) {
+        checkpoint_want(store);
+        return true;
+    }
+    if (ring_room(store) > 0) {
+        return false;
+    }
+    if (journal->anchor.sequence > journal->tail_sequence) {
+        return true; /* that record is due or on its way */
+    }
+    if (journal->last.sequence > journal->anchor.sequence + 1) {
+        checkpoint_want(store);
+        return true;
+    }
+    return false;
 }
 
 /* No credit to give. True when the op has been answered. */
 static bool no_credit(struct bb_store *store, struct bb_op *op)
 {
-    if (checkpoint_helps(store)) {
-        checkpoint_want(store);
-        return false;
-    }
-    if (wait_for_recall(store, &op->sequence)) {
+    if (wait_for_checkpoint(store) || wait_for_recall(store, &op->sequence)) {
         return false;
     }
     store_reply(store, op, index_room(store) == 0 ? BB_ERR_INDEX_FULL : BB_ERR_BUSY);

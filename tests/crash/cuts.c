@@ -16,6 +16,10 @@ static struct explorer explorer;
 static const struct rig_config config = {
     .id_count = 160, .size_max = 24000, .slice_max = 24, .fault_percent = 10};
 
+/* One zone, which 170 blocks fill: an extent that becomes free is taken at once. */
+static const struct rig_config small = {
+    .id_count = 190, .size_fixed = 9000, .slice_max = 24, .device_size = BB_DEVICE_SIZE_MIN};
+
 static void must_start(void)
 {
     int result = rig_start(&rig);
@@ -74,8 +78,10 @@ static void heals(void)
 {
     do_all(RIG_PUT, 20, 26);
     (void)rig_idle(&rig, 60);
+    do_all(RIG_GET, 20, 26); /* so that it is known where they are */
     for (uint32_t id = 20; id < 26; id++) {
-        (void)rig_rot(&rig, id);
+        bool rotten = rig_rot(&rig, id);
+        BB_ASSERT(rotten);
     }
     do_all(RIG_GET, 20, 23);
     (void)rig_do(&rig, RIG_PUT, 20);
@@ -85,6 +91,29 @@ static void heals(void)
     (void)rig_submit(&rig, RIG_DELETE, 25);
     (void)rig_settle(&rig);
     (void)rig_idle(&rig, 60);
+    BB_ASSERT(rig_status(&rig).heals == 5);
+}
+
+/* Several PUTs of one block, and reads of what is being stored and deleted. */
+static void crowds(void)
+{
+    for (unsigned round = 0; round < 3; round++) {
+        for (uint32_t id = 26; id < 29; id++) {
+            enum rig_kind kind = rig.allowed[id] == RIG_ABSENT ? RIG_PUT : RIG_DELETE;
+            (void)rig_submit(&rig, kind, id);
+            (void)rig_submit(&rig, kind, id);
+            (void)rig_turn(&rig);
+            (void)rig_submit(&rig, RIG_GET, id);
+            (void)rig_submit(&rig, RIG_PUT, id);
+            (void)rig_turn(&rig);
+            (void)rig_submit(&rig, RIG_HEAD, id);
+        }
+        for (unsigned turn = 0; turn < 30; turn++) {
+            (void)rig_turn(&rig);
+            (void)rig_submit(&rig, RIG_HEAD, 26 + turn % 3);
+        }
+        (void)rig_settle(&rig);
+    }
 }
 
 /* More items than one ring unit holds. */
@@ -122,30 +151,38 @@ static void ring_wraps(void)
     (void)rig_idle(&rig, 60);
 }
 
-/* The checkpoint stands still until the ring is full of DELETEs; what frees it is a record without
- * items in front of those that wait. */
+static bool goes_through(enum rig_kind kind, uint32_t id)
+{
+    struct rig_op *op = rig_submit(&rig, kind, id);
+    for (unsigned turn = 0; turn < 60 && op != NULL && op->busy; turn++) {
+        (void)rig_turn(&rig);
+    }
+    return op != NULL && !op->busy;
+}
+
+/* The checkpoint stands still: PUTs and DELETEs until PUTs stop, then DELETEs until the ring is
+ * full. What frees it is a record without items in front of those that wait. */
 static void ring_fills(void)
 {
     explorer.on = false;
-    do_all(RIG_PUT, 60, 120);
+    do_all(RIG_PUT, 60, 160);
     (void)rig_checkpoint(&rig);
     rig.index_paused = true;
-    for (unsigned i = 0; i < 300; i++) {
-        struct rig_op *op = rig_submit(&rig, i % 2 == 0 ? RIG_DELETE : RIG_PUT, 60 + i / 2 % 60);
-        for (unsigned turn = 0; turn < 40 && op->busy; turn++) {
-            (void)rig_turn(&rig);
-        }
-        if (op->busy) {
-            break;
-        }
+    while (goes_through(RIG_DELETE, 60) && goes_through(RIG_PUT, 60)) {
     }
-    for (uint32_t id = 100; id < 110; id++) {
-        (void)rig_submit(&rig, RIG_DELETE, id);
+    explorer.on = true;
+    uint32_t id = 61;
+    while (id < 150 && goes_through(RIG_DELETE, id)) {
+        explorer.on = id % 16 == 0; /* the last ones in any case: see below */
+        id++;
     }
+    explorer.on = true;
+    BB_ASSERT(id < 150);
+    submit_all(RIG_DELETE, 150, 155);
     for (unsigned turn = 0; turn < 40; turn++) {
         (void)rig_turn(&rig);
     }
-    explorer.on = true;
+    BB_ASSERT(rig_status(&rig).journal_used_units > 200);
     rig.index_paused = false;
     (void)rig_settle(&rig);
     (void)rig_idle(&rig, 60);
@@ -193,41 +230,84 @@ static void log_step(const char *name)
     }
 }
 
-/* The whole life of a store. Steps build on each other. */
-static void run_script(void)
+struct step {
+    const char *name;
+    void (*run)(void);
+};
+
+static void fill_up(void)
 {
-    static const struct {
-        const char *name;
-        void (*run)(void);
-    } steps[] = {
-        {"start", must_start},
-        {"puts and deletes", puts_and_deletes},
-        {"zone opens", zone_opens},
-        {"checkpoints", checkpoints},
-        {"crash", crash_and_restart},
-        {"right behind the new epoch", puts_and_deletes},
-        {"heals", heals},
-        {"crash", crash_and_restart},
-        {"wide records", wide_records},
-        {"clean stop", stop_and_restart},
-        {"ring wraps", ring_wraps},
-        {"crash", crash_and_restart},
-        {"ring fills", ring_fills},
-        {"clean stop", stop_and_restart},
-        {"clean stop of an idle store", stop_and_restart},
-        {"crash of an idle store", crash_and_restart},
-    };
-    explorer.on = true;
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        steps[i].run();
-        log_step(steps[i].name);
-    }
     explorer.on = false;
+    int result = 0;
+    for (uint32_t id = 0; result != BB_ERR_NO_SPACE; id++) {
+        BB_ASSERT(id < small.id_count);
+        result = rig_do(&rig, RIG_PUT, id);
+    }
+    (void)rig_checkpoint(&rig);
+    explorer.on = true;
 }
 
-static void open_script(uint64_t seed)
+/* Deletes, and PUTs that take what they leave. */
+static void change_places(void)
 {
-    struct rig_config seeded = config;
+    for (unsigned wave = 0; wave < 4; wave++) {
+        for (uint32_t id = wave; id < small.id_count; id++) {
+            if (rig.allowed[id] == RIG_PRESENT && id % 32 == wave) {
+                (void)rig_submit(&rig, RIG_DELETE, id);
+                (void)rig_submit(&rig, RIG_GET, id);
+            }
+        }
+        (void)rig_turn(&rig);
+        for (uint32_t id = 0; id < small.id_count; id++) {
+            if (rig.allowed[id] == RIG_ABSENT && id % 32 != wave) {
+                (void)rig_submit(&rig, RIG_PUT, id);
+            }
+            if (id % 16 == 0) {
+                (void)rig_turn(&rig);
+            }
+        }
+        (void)rig_settle(&rig);
+        if (wave % 2 == 1) {
+            bb_store_checkpoint(rig.store);
+        }
+    }
+}
+
+/* The whole life of a store. Steps build on each other. */
+static const struct step life[] = {
+    {"start", must_start},
+    {"puts and deletes", puts_and_deletes},
+    {"zone opens", zone_opens},
+    {"checkpoints", checkpoints},
+    {"crash", crash_and_restart},
+    {"right behind the new epoch", puts_and_deletes},
+    {"heals", heals},
+    {"crash", crash_and_restart},
+    {"crowds", crowds},
+    {"wide records", wide_records},
+    {"clean stop", stop_and_restart},
+    {"ring wraps", ring_wraps},
+    {"crash", crash_and_restart},
+    {"ring fills", ring_fills},
+    {"clean stop", stop_and_restart},
+    {"clean stop of an idle store", stop_and_restart},
+    {"crash of an idle store", crash_and_restart},
+    {NULL, NULL},
+};
+
+static const struct step full[] = {
+    {"start", must_start},
+    {"fill up", fill_up},
+    {"change places", change_places},
+    {"crash", crash_and_restart},
+    {"change places", change_places},
+    {"clean stop", stop_and_restart},
+    {NULL, NULL},
+};
+
+static void open_script(const struct rig_config *script, uint64_t seed)
+{
+    struct rig_config seeded = *script;
     seeded.seed = seed;
     seeded.in_order = seed % 4 == 0;
     seeded.port_count = 1 + (uint32_t)(seed % 2);
@@ -249,7 +329,7 @@ static uint64_t close_script(void)
 /* A store that acknowledges before its flush, and a device that loses what it has flushed. */
 static bool canary(const char *name, unsigned early, bool lose_record)
 {
-    open_script(1);
+    open_script(&config, 1);
     rig.config.quiet = explorer.crash.config.quiet = true;
     rig.config.canary_early = early;
     explorer.lose_record = lose_record;
@@ -273,9 +353,33 @@ static bool canaries(void)
     return caught;
 }
 
+static uint64_t run_script(const char *name, const struct rig_config *script,
+                           const struct step *steps, uint64_t seed)
+{
+    open_script(script, seed);
+    explorer.on = true;
+    for (; steps->run != NULL; steps++) {
+        steps->run();
+        log_step(steps->name);
+    }
+    explorer.on = false;
+    const struct explore_counts *counts = &explorer.counts;
+    printf("cuts: %s, seed %llu: %llu events, %llu images, %llu seen before, %llu starts, %llu "
+           "rebuilds, %llu runs of the engine, %llu nested cuts, %llu old copies of the index, "
+           "%llu of them refused, %llu blocks dropped\n",
+           name, (unsigned long long)seed, (unsigned long long)counts->events,
+           (unsigned long long)counts->images, (unsigned long long)counts->duplicates,
+           (unsigned long long)counts->starts, (unsigned long long)counts->rebuilds,
+           (unsigned long long)counts->engines, (unsigned long long)counts->nested,
+           (unsigned long long)counts->copies, (unsigned long long)counts->refused,
+           (unsigned long long)counts->dropped);
+    fflush(stdout);
+    return close_script();
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 5;
+    uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 3;
     const char *env = getenv("BB_SEED");
     uint64_t first = argc > 2      ? strtoull(argv[2], NULL, 10)
                      : env != NULL ? strtoull(env, NULL, 10)
@@ -283,20 +387,8 @@ int main(int argc, char **argv)
     uint64_t violations = 0;
     bool caught = canaries();
     for (uint64_t seed = first; seed < first + seeds && violations == 0; seed++) {
-        open_script(seed);
-        run_script();
-        const struct explore_counts *counts = &explorer.counts;
-        printf("cuts: seed %llu: %llu events, %llu images, %llu seen before, %llu starts, %llu "
-               "rebuilds, %llu runs of the engine, %llu nested cuts, %llu old copies of the index, "
-               "%llu of them refused, %llu blocks dropped\n",
-               (unsigned long long)seed, (unsigned long long)counts->events,
-               (unsigned long long)counts->images, (unsigned long long)counts->duplicates,
-               (unsigned long long)counts->starts, (unsigned long long)counts->rebuilds,
-               (unsigned long long)counts->engines, (unsigned long long)counts->nested,
-               (unsigned long long)counts->copies, (unsigned long long)counts->refused,
-               (unsigned long long)counts->dropped);
-        fflush(stdout);
-        violations += close_script();
+        violations += run_script("life", &config, life, seed);
+        violations += run_script("full device", &small, full, seed);
     }
     printf("cuts: %llu violations\n", (unsigned long long)violations);
     return violations != 0 || !caught;

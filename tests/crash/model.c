@@ -7,9 +7,12 @@
 
 #include "bb/err.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static struct rig the_rig;
 
 struct totals {
     uint64_t ops, starts, cuts, kills, stops, checkpoints, windows, wraps, zones, heals, marks,
@@ -22,7 +25,8 @@ static bool random_op(struct rig *rig)
     uint64_t dice = bb_random_below(&rig->random, 100);
     uint32_t id = (uint32_t)bb_random_below(&rig->random, rig->config.id_count);
     enum rig_kind kind = dice < 40   ? RIG_PUT
-                         : dice < 65 ? RIG_DELETE
+                         : dice < 63 ? RIG_DELETE
+                         : dice < 65 ? RIG_ABORT
                          : dice < 90 ? RIG_GET
                                      : RIG_HEAD;
     return rig_submit(rig, kind, id) != NULL;
@@ -72,6 +76,44 @@ static void end_badly(struct rig *rig, struct totals *totals)
     }
 }
 
+/* Now and then a block cannot be written. */
+static struct bb_sim_fault fail_data(void *context, const struct bb_io_request *request,
+                                     uint64_t number)
+{
+    struct rig *rig = context;
+    (void)number;
+    if (request->class != BB_IO_DATA || request->op != BB_IO_WRITE || !rig->running ||
+        bb_random_below(&rig->random, 1000) > 0) {
+        return (struct bb_sim_fault){.kind = BB_SIM_PASS};
+    }
+    return (struct bb_sim_fault){.kind = bb_random_below(&rig->random, 2) == 0 ? BB_SIM_FAIL
+                                                                               : BB_SIM_SHORT,
+                                 .error = -EIO,
+                                 .applied = BB_SIM_PARTLY};
+}
+
+/* What happens besides operations. */
+static void disturb(struct rig *rig, struct totals *totals)
+{
+    rig->now_ms += bb_random_below(&rig->random, 200) == 0 ? 60 : 0;
+    if (bb_random_below(&rig->random, 3000) == 0) {
+        bb_store_checkpoint(rig->store);
+    }
+    if (bb_random_below(&rig->random, 20000) == 0) {
+        (void)rig_idle(rig, 6000);
+    }
+    if (bb_random_below(&rig->random, 100) == 0) {
+        uint32_t id = (uint32_t)bb_random_below(&rig->random, rig->config.id_count);
+        totals->rots += rig_rot(rig, id);
+    }
+    if (bb_random_below(&rig->random, rig->queue_full ? 10 : 500) == 0) {
+        rig->queue_full = !rig->queue_full;
+    }
+    if (bb_random_below(&rig->random, rig->index_paused ? 100 : 2000) == 0) {
+        rig->index_paused = !rig->index_paused;
+    }
+}
+
 static void run_life(struct rig *rig, uint64_t ops, struct totals *totals)
 {
     uint64_t end = rig->acked + ops;
@@ -80,25 +122,21 @@ static void run_life(struct rig *rig, uint64_t ops, struct totals *totals)
             (void)random_op(rig);
         }
         (void)rig_turn(rig);
-        rig->now_ms += bb_random_below(&rig->random, 200) == 0 ? 60 : 0;
-        if (bb_random_below(&rig->random, 3000) == 0) {
-            bb_store_checkpoint(rig->store);
-        }
-        if (bb_random_below(&rig->random, 100) == 0) {
-            uint32_t id = (uint32_t)bb_random_below(&rig->random, rig->config.id_count);
-            totals->rots += rig_rot(rig, id);
-        }
-        if (bb_random_below(&rig->random, 20000) == 0) {
-            (void)rig_idle(rig, 6000);
-        }
+        disturb(rig, totals);
     }
     BB_ASSERT(rig->fatal == 0);
+    rig->queue_full = rig->index_paused = false;
+    if (bb_random_below(&rig->random, 4) == 0) {
+        (void)rig_settle(rig);
+        (void)rig_idle(rig, 0);
+        (void)rig_balance(rig);
+    }
     add_status(rig, totals);
 }
 
-static void run_store(uint64_t seed, uint64_t ops, struct totals *totals)
+/* Large and small, roomy and full: device, index, ring and delta each run short somewhere. */
+static struct rig_config random_config(uint64_t seed)
 {
-    static struct rig rig;
     struct bb_random random;
     bb_random_seed(&random, seed);
     struct rig_config config = {
@@ -110,31 +148,44 @@ static void run_store(uint64_t seed, uint64_t ops, struct totals *totals)
         .slice_max = 16 + (uint32_t)bb_random_below(&random, 200),
         .memory = 512 * 1024 + bb_random_below(&random, 1 << 20),
         .in_order = bb_random_below(&random, 4) == 0,
+        .io_errors = bb_random_below(&random, 3) == 0,
     };
-    rig_open(&rig, &config);
-    while (rig.acked < ops) {
-        int result = rig_start(&rig);
+    config.device_size = bb_random_below(&random, 3) == 0 ? BB_DEVICE_SIZE_MIN : 40 * BB_MIB;
+    config.index_capacity = bb_random_below(&random, 4) == 0 ? config.id_count / 3 : 0;
+    return config;
+}
+
+static void run_store(uint64_t seed, uint64_t ops, struct totals *totals)
+{
+    struct rig *rig = &the_rig;
+    struct rig_config config = random_config(seed);
+    rig_open(rig, &config);
+    if (config.io_errors) {
+        bb_sim_set_fault(rig->sim, fail_data, rig);
+    }
+    while (rig->acked < ops) {
+        int result = rig_start(rig);
         if (result != 0) {
             printf("seed %llu: start failed: %s: %s\n", (unsigned long long)seed,
-                   bb_err_text(result), rig.explain.text);
+                   bb_err_text(result), rig->explain.text);
             totals->violations++;
             break;
         }
         totals->starts++;
-        totals->drops += rig.recovered.report.dropped;
-        totals->violations += rig_check(&rig);
-        run_life(&rig, 200 + bb_random_below(&rig.random, 8000), totals);
-        if (bb_random_below(&rig.random, 4) == 0) {
-            result = rig_stop(&rig);
+        totals->drops += rig->recovered.report.dropped;
+        totals->violations += rig_check(rig);
+        run_life(rig, 200 + bb_random_below(&rig->random, 8000), totals);
+        if (bb_random_below(&rig->random, 4) == 0) {
+            result = rig_stop(rig);
             BB_ASSERT(result == 0);
             totals->stops++;
         } else {
-            end_badly(&rig, totals);
+            end_badly(rig, totals);
         }
     }
-    totals->ops += rig.acked;
-    totals->violations += rig.violations;
-    rig_close(&rig);
+    totals->ops += rig->acked;
+    totals->violations += rig->violations;
+    rig_close(rig);
 }
 
 int main(int argc, char **argv)

@@ -4,8 +4,9 @@
  *
  * Blocks are named by a small number, the id; content and size follow from it. The oracle knows per
  * id what was acknowledged and what is still open: after a crash an open operation may have
- * happened or not, and what is observed then stays. One operation runs per id at a time, which
- * keeps the oracle exact; tests that want more send requests of their own through rig->ports.
+ * happened or not, and what is observed then, or by a read meanwhile, stays. On one id several PUTs
+ * and reads may run at a time, or one DELETE and reads; tests that want more send requests of their
+ * own through rig->ports.
  *
  * The loop is as honest as the daemon's: the engine gets a turn only when a message, a completion
  * or an answer arrived, or when the time has come that its last turn asked for. So an operation
@@ -47,7 +48,8 @@ struct rig_config {
                                 once, as if the store had acknowledged early */
 };
 
-enum rig_kind { RIG_PUT = 1, RIG_DELETE, RIG_GET, RIG_HEAD };
+/* ABORT: a PUT whose body never came: reserves and gives back. */
+enum rig_kind { RIG_PUT = 1, RIG_DELETE, RIG_GET, RIG_HEAD, RIG_ABORT };
 
 /* What may be true of an id, after a crash or right now. */
 #define RIG_ABSENT 1u
@@ -63,6 +65,8 @@ struct rig_op {
     void *buf;
     bool busy;
     uint8_t allowed_at_start;
+    uint8_t allowed_since;    /* and all that became possible since */
+    bool saw_put, saw_delete; /* one was in flight on the id at some time since the start */
 };
 
 struct rig_queue {
@@ -123,8 +127,8 @@ void rig_drop(struct rig *rig);
 /* Clean stop; the engine is gone afterwards. BB_ERR_CANCELLED when the device died. */
 int rig_stop(struct rig *rig);
 
-/* Starts an operation on a free op slot; NULL when all are busy or the id has one running already.
- */
+/* Starts an operation on a free op slot; NULL when all are busy, or the id has one running that
+ * this one must not meet. */
 struct rig_op *rig_submit(struct rig *rig, enum rig_kind kind, uint32_t id);
 /* The same, and waits for it: its result. */
 int rig_do(struct rig *rig, enum rig_kind kind, uint32_t id);
@@ -143,8 +147,11 @@ bool rig_checkpoint(struct rig *rig);
 /* Every id is looked up and read: must be as the oracle allows and is fixed from then on. Then the
  * engine's own invariants. Number of violations, printed. */
 uint64_t rig_check(struct rig *rig);
-/* The same without an engine, right after rig_recover: from the index and the device. Fixes nothing
- * in the oracle. */
+/* Nothing leaks: every unit is used, free, quarantined or in a pool, every credit is in a pool.
+ * When no operation is in flight. False: printed. */
+bool rig_balance(struct rig *rig);
+/* rig_check without an engine, right after rig_recover: from the index and the device. Fixes
+ * nothing in the oracle. */
 uint64_t rig_check_index(struct rig *rig);
 
 /* Damages the stored bytes of an id; false unless it is certainly present, and certainly never
@@ -158,8 +165,5 @@ uint64_t rig_ring_head(const struct rig *rig);
 bool rig_zone_is_opening(const struct rig *rig);
 /* Reports and counts what must not be. */
 void rig_violation(struct rig *rig, uint32_t id, int result, const char *what);
-
-/* Internal: an operation's first step; tells the oracle. */
-void rig_op_start(struct rig *rig, struct rig_op *op);
 
 #endif

@@ -3,6 +3,8 @@
  * adds what it may lead to when it starts, and leaves one state when it is acknowledged. */
 #include "rig.h"
 
+#include "../../src/store/engine.h"
+
 #include "bb/err.h"
 
 #include <errno.h>
@@ -40,23 +42,40 @@ static void op_end(struct rig_op *op)
     op->rig->acked++;
 }
 
-/* The id is in one of `states`, of those that were possible before. */
-static void observe(struct rig_op *op, unsigned before, unsigned states, const char *what)
+/* From here on the id may be in one of `states`; who is under way may still find it so. */
+static void allow(struct rig *rig, uint32_t id, unsigned states)
 {
-    struct rig *rig = op->rig;
-    if ((before & states) == 0) {
-        violation(op, what);
-        rig->allowed[op->id] = (uint8_t)states;
-    } else {
-        rig->allowed[op->id] = (uint8_t)(before & states);
+    rig->allowed[id] = (uint8_t)states;
+    for (unsigned i = 0; i < RIG_OP_MAX; i++) {
+        if (rig->ops[i].busy && rig->ops[i].id == id) {
+            rig->ops[i].allowed_since |= (uint8_t)states;
+        }
     }
 }
 
-static void seen(struct rig_op *op)
+/* The id was in one of `states` at some time since the start of the read. It still is, and stays
+ * so, unless somebody was about to change it. */
+static void observe(struct rig_op *op, unsigned states, const char *what)
 {
     struct rig *rig = op->rig;
-    rig->unit[op->id] = op->request.op.unit;
-    rig->seen_at[op->id] = rig_status(rig).durable;
+    if ((op->allowed_since & states) == 0) {
+        violation(op, what);
+        allow(rig, op->id, states);
+        return;
+    }
+    bool undone = states == RIG_ABSENT ? op->saw_put : op->saw_delete;
+    if (!undone && (rig->allowed[op->id] & states) != 0) {
+        allow(rig, op->id, rig->allowed[op->id] & states);
+    }
+}
+
+static void found_at(struct rig_op *op)
+{
+    struct rig *rig = op->rig;
+    if (!op->saw_delete && rig->unit[op->id] != op->request.op.unit) {
+        rig->unit[op->id] = op->request.op.unit;
+        rig->seen_at[op->id] = rig_status(rig).durable;
+    }
 }
 
 /* Refused before anything could have happened. */
@@ -70,15 +89,18 @@ static void put_done(struct bb_request *request)
 {
     struct rig_op *op = (struct rig_op *)request;
     struct rig *rig = op->rig;
-    unsigned before = op->allowed_at_start;
     if (request->result == 0) {
-        observe(op, before, RIG_ABSENT | RIG_MARKED, "PUT created what was there");
-        rig->allowed[op->id] = RIG_PRESENT;
-        seen(op);
+        if ((op->allowed_at_start & (RIG_ABSENT | RIG_MARKED)) == 0) {
+            violation(op, "PUT created what was there");
+        }
+        allow(rig, op->id, RIG_PRESENT);
+        found_at(op);
     } else if (request->result == 1) {
-        observe(op, before, RIG_PRESENT | RIG_ROTTEN, "PUT found what was not there");
+        observe(op, RIG_PRESENT | RIG_ROTTEN, "PUT found what was not there");
     } else if (is_refusal(rig, request->result)) {
-        rig->allowed[op->id] = (uint8_t)before;
+        if (!op->saw_put) {
+            allow(rig, op->id, op->allowed_at_start);
+        }
     } else if (request->result != BB_ERR_FATAL) {
         violation(op, "PUT failed");
     }
@@ -97,8 +119,19 @@ static void put_reserved(struct bb_request *request)
     request->done = put_done;
     bb_port_put(op->rig->ports[op->port], request);
     if (op->rig->config.canary_early == 1) {
-        op->rig->allowed[op->id] = RIG_PRESENT;
+        allow(op->rig, op->id, RIG_PRESENT);
     }
+}
+
+static void abort_reserved(struct bb_request *request)
+{
+    struct rig_op *op = (struct rig_op *)request;
+    if (request->result == 0) {
+        bb_port_release(op->rig->ports[op->port], request);
+    } else if (request->result != BB_ERR_FATAL && !is_refusal(op->rig, request->result)) {
+        violation(op, "reservation failed");
+    }
+    op_end(op);
 }
 
 static void delete_done(struct bb_request *request)
@@ -106,13 +139,14 @@ static void delete_done(struct bb_request *request)
     struct rig_op *op = (struct rig_op *)request;
     struct rig *rig = op->rig;
     unsigned before = op->allowed_at_start;
-    if (request->result == 0) {
-        observe(op, before, RIG_PRESENT | RIG_ROTTEN | RIG_MARKED, "DELETE of what was not there");
-        rig->allowed[op->id] = RIG_ABSENT;
-    } else if (request->result == -ENOENT) {
-        observe(op, before, RIG_ABSENT, "DELETE did not find what was there");
+    if (request->result == 0 || request->result == -ENOENT) {
+        unsigned needed = request->result == 0 ? RIG_PRESENT | RIG_ROTTEN | RIG_MARKED : RIG_ABSENT;
+        if ((before & needed) == 0) {
+            violation(op, "DELETE saw another state");
+        }
+        allow(rig, op->id, RIG_ABSENT);
     } else if (is_refusal(rig, request->result)) {
-        rig->allowed[op->id] = (uint8_t)before;
+        allow(rig, op->id, before);
     } else if (request->result != BB_ERR_FATAL) {
         violation(op, "DELETE failed");
     }
@@ -123,9 +157,9 @@ static void mark_done(struct bb_request *request)
 {
     struct rig_op *op = (struct rig_op *)request;
     if (request->result == 0) {
-        op->rig->allowed[op->id] = RIG_MARKED;
+        allow(op->rig, op->id, RIG_MARKED);
     } else if (is_refusal(op->rig, request->result)) {
-        op->rig->allowed[op->id] = RIG_ROTTEN;
+        allow(op->rig, op->id, RIG_ROTTEN);
     } else if (request->result != BB_ERR_FATAL) {
         violation(op, "MARK failed");
     }
@@ -147,13 +181,17 @@ static void get_read(struct bb_request *request)
     struct bb_hash hash;
     bb_hash_of(op->buf, request->op.size, &hash);
     if (bb_hash_equal(&hash, &rig->hashes[op->id])) {
-        observe(op, op->allowed_at_start, RIG_PRESENT, "GET read what cannot be");
-        seen(op);
+        observe(op, RIG_PRESENT, "GET read what cannot be");
+        found_at(op);
         op_end(op);
         return;
     }
-    observe(op, op->allowed_at_start, RIG_ROTTEN, "GET read wrong bytes");
-    rig->allowed[op->id] |= RIG_MARKED;
+    if ((op->allowed_since & RIG_ROTTEN) == 0) {
+        violation(op, "GET read wrong bytes");
+        op_end(op);
+        return;
+    }
+    allow(rig, op->id, RIG_ROTTEN | RIG_MARKED);
     request->done = mark_done;
     bb_port_mark(rig->ports[op->port], request);
 }
@@ -161,9 +199,8 @@ static void get_read(struct bb_request *request)
 static void get_found(struct bb_request *request)
 {
     struct rig_op *op = (struct rig_op *)request;
-    unsigned before = op->allowed_at_start;
     if (request->result == 0 && op->kind == RIG_GET) {
-        if ((before & (RIG_PRESENT | RIG_ROTTEN)) == 0) {
+        if ((op->allowed_since & (RIG_PRESENT | RIG_ROTTEN)) == 0) {
             violation(op, "GET found what is not there");
         }
         request->buf = op->buf;
@@ -172,35 +209,39 @@ static void get_found(struct bb_request *request)
         return;
     }
     if (request->result == 0) {
-        observe(op, before, RIG_PRESENT | RIG_ROTTEN, "HEAD found what is not there");
+        observe(op, RIG_PRESENT | RIG_ROTTEN, "HEAD found what is not there");
     } else if (request->result == BB_ERR_CORRUPT) {
-        observe(op, before, RIG_MARKED, "read found a mark that cannot be");
+        observe(op, RIG_MARKED, "read found a mark that cannot be");
     } else if (request->result == -ENOENT) {
-        observe(op, before, RIG_ABSENT, "read did not find what is there");
+        observe(op, RIG_ABSENT, "read did not find what is there");
     } else {
         violation(op, "read failed");
     }
     op_end(op);
 }
 
-void rig_op_start(struct rig *rig, struct rig_op *op)
+static void op_start(struct rig *rig, struct rig_op *op)
 {
     struct bb_port *port = rig->ports[op->port];
-    uint8_t *allowed = &rig->allowed[op->id];
+    unsigned allowed = rig->allowed[op->id];
     switch (op->kind) {
     case RIG_PUT:
-        if ((*allowed & (RIG_ABSENT | RIG_MARKED)) != 0) {
-            *allowed |= RIG_PRESENT;
+        if ((allowed & (RIG_ABSENT | RIG_MARKED)) != 0) {
+            allow(rig, op->id, allowed | RIG_PRESENT);
+            rig->unit[op->id] = 0;
         }
-        rig->unit[op->id] = 0;
         op->request.done = put_reserved;
         bb_port_reserve(port, &op->request);
         break;
     case RIG_DELETE:
-        *allowed = rig->config.canary_early == 2 ? RIG_ABSENT : *allowed | RIG_ABSENT;
+        allow(rig, op->id, rig->config.canary_early == 2 ? RIG_ABSENT : allowed | RIG_ABSENT);
         rig->unit[op->id] = 0;
         op->request.done = delete_done;
         bb_port_delete(port, &op->request);
+        break;
+    case RIG_ABORT:
+        op->request.done = abort_reserved;
+        bb_port_reserve(port, &op->request);
         break;
     default:
         op->request.done = get_found;
@@ -210,17 +251,50 @@ void rig_op_start(struct rig *rig, struct rig_op *op)
     }
 }
 
-struct rig_op *rig_submit(struct rig *rig, enum rig_kind kind, uint32_t id)
+/* Which operations on one id may overlap so that the oracle can still tell right from wrong. */
+static bool may_meet(const struct rig *rig, enum rig_kind kind, const struct rig_op *other)
 {
-    BB_ASSERT(id < rig->config.id_count);
+    if ((rig->allowed[other->id] & (RIG_ROTTEN | RIG_MARKED)) != 0) {
+        return false;
+    }
+    bool changes = kind == RIG_PUT || kind == RIG_DELETE;
+    bool other_changes = other->kind == RIG_PUT || other->kind == RIG_DELETE;
+    return !changes || !other_changes || (kind == RIG_PUT && other->kind == RIG_PUT);
+}
+
+/* A free slot; NULL: none, or the id is busy. */
+static struct rig_op *choose_op(struct rig *rig, enum rig_kind kind, uint32_t id)
+{
     struct rig_op *op = NULL;
     for (unsigned i = 0; i < RIG_OP_MAX; i++) {
         if (!rig->ops[i].busy) {
             op = &rig->ops[i];
-        } else if (rig->ops[i].id == id) {
-            return NULL; /* one at a time per id keeps the oracle exact */
+        } else if (rig->ops[i].id == id && !may_meet(rig, kind, &rig->ops[i])) {
+            return NULL;
         }
     }
+    return op;
+}
+
+/* The new one and those under way on its id learn of each other. */
+static void meet(struct rig *rig, struct rig_op *op)
+{
+    for (unsigned i = 0; i < RIG_OP_MAX; i++) {
+        struct rig_op *other = &rig->ops[i];
+        if (other == op || !other->busy || other->id != op->id) {
+            continue;
+        }
+        op->saw_put |= other->kind == RIG_PUT;
+        op->saw_delete |= other->kind == RIG_DELETE;
+        other->saw_put |= op->kind == RIG_PUT;
+        other->saw_delete |= op->kind == RIG_DELETE;
+    }
+}
+
+struct rig_op *rig_submit(struct rig *rig, enum rig_kind kind, uint32_t id)
+{
+    BB_ASSERT(id < rig->config.id_count);
+    struct rig_op *op = choose_op(rig, kind, id);
     if (op == NULL) {
         return NULL;
     }
@@ -228,12 +302,14 @@ struct rig_op *rig_submit(struct rig *rig, enum rig_kind kind, uint32_t id)
     op->kind = kind;
     op->id = id;
     op->port = (uint32_t)bb_random_below(&rig->random, rig->config.port_count);
-    op->allowed_at_start = rig->allowed[id];
+    op->allowed_at_start = op->allowed_since = rig->allowed[id];
+    op->saw_put = op->saw_delete = false;
+    meet(rig, op);
     memset(&op->request, 0, sizeof(op->request));
     op->request.op.hash = rig->hashes[id];
     op->request.op.size = rig->sizes[id];
     rig->op_count++;
-    rig_op_start(rig, op);
+    op_start(rig, op);
     return op;
 }
 
@@ -260,6 +336,30 @@ uint64_t rig_check(struct rig *rig)
         bb_store_verify(rig->store);
     }
     return rig->violations - before;
+}
+
+bool rig_balance(struct rig *rig)
+{
+    struct bb_store_status status = rig_status(rig);
+    uint64_t units = status.used_units + status.quarantined_units;
+    uint64_t credits = 0;
+    units += bb_buddy_free_units(rig->buddy);
+    for (uint32_t port = 0; port < rig->config.port_count; port++) {
+        units += bb_port_pooled_units(rig->ports[port]);
+        for (unsigned order = 0; order < BB_ORDER_COUNT; order++) {
+            credits += bb_port_pooled_extents(rig->ports[port], order);
+        }
+    }
+    bb_store_verify(rig->store);
+    if (units == bb_buddy_total_units(rig->buddy) && credits == rig->store->reserve.credits) {
+        return true;
+    }
+    fprintf(stderr,
+            "units %llu of %llu, credits in pools %llu of %llu: ", (unsigned long long)units,
+            (unsigned long long)bb_buddy_total_units(rig->buddy), (unsigned long long)credits,
+            (unsigned long long)rig->store->reserve.credits);
+    rig_violation(rig, 0, 0, "units or credits leak");
+    return false;
 }
 
 static unsigned state_of(struct rig *rig, uint32_t id, void *buf)
@@ -320,7 +420,7 @@ bool rig_rot(struct rig *rig, uint32_t id)
     bb_sim_peek(rig->sim, offset, &byte, 1);
     byte ^= 0x10;
     bb_sim_poke(rig->sim, offset, &byte, 1);
-    rig->allowed[id] = RIG_ROTTEN;
+    allow(rig, id, RIG_ROTTEN);
     rig->unit[id] = 0;
     return true;
 }
