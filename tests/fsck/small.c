@@ -4,6 +4,7 @@
 #include "small.h"
 
 #include "bb/err.h"
+#include "bb/fill.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -166,6 +167,28 @@ static void judge_keys(struct small *small, struct scene *scene, const char *ste
     }
 }
 
+/* The allocator of a store that opened: it may refuse, with a sentence. */
+static void judge_fill(struct small *small, struct scene *scene, const struct bb_super *super)
+{
+    static void *memory;
+    static size_t memory_size;
+    struct bb_index index = memindex_index(scene->mem);
+    uint64_t zone_units = bb_layout_zone(&super->layout, 0).unit_count;
+    size_t size = bb_buddy_memory(super->layout.zone_count, zone_units);
+    struct bb_set set;
+    struct bb_explain explain = {.text = ""};
+    if (size > memory_size) {
+        free(memory);
+        memory = malloc(size);
+        memory_size = size;
+        BB_ASSERT(memory != NULL);
+    }
+    memset(memory, 0, size);
+    struct bb_buddy *buddy = bb_buddy_init(memory, size, super->layout.zone_count, zone_units);
+    if (bb_fill(&index, super, buddy, &set, &explain) != 0 && explain.text[0] == '\0')
+        violation(small, "allocator", "refused without a sentence", 0);
+}
+
 /* Whether a sound slot of its descriptor page names the key. */
 static bool descriptor_names(const struct small *small, unsigned key,
                              const struct small_range *damaged)
@@ -222,6 +245,7 @@ static void judge_start(struct small *small, const struct scene *image,
     int error = scene_recover(&scene, &recovered);
     if (error == 0) {
         small->opened++;
+        judge_fill(small, &scene, &recovered.super);
         if (!sealed)
             judge_keys(small, &scene, "start", damaged, nothing_proves(small, damaged));
     } else {
