@@ -82,6 +82,17 @@ def make_file(path, size):
     return path
 
 
+def memory_has_room(size):
+    """Whether /dev/shm takes a file of this size and leaves the machine twice as much."""
+    with open("/proc/meminfo", encoding="utf-8") as file:
+        available = next(int(line.split()[1]) * KIB for line in file if "MemAvailable" in line)
+    try:
+        place = os.statvfs("/dev/shm")
+    except OSError:
+        return False
+    return min(available, place.f_bavail * place.f_frsize) > 3 * size
+
+
 class Loop:
     """A loop device over a file, direct I/O, with sectors of 512 or 4096 bytes."""
 
@@ -233,24 +244,23 @@ class Store:
 
     sector: None for files, else loop devices with sectors of that many bytes.
     options: further options of bbd, kept over restarts.
-    index_in_memory: the index file lies in /dev/shm; a full index of the smallest size is made of
-    thousands of commits, which a busy disk makes slow.
+    in_memory: the files lie in /dev/shm if there is room.  For stores that take a lot of commits or
+    bytes: a filesystem with discard takes a minute to remove a GiB that was written.
     """
 
     def __init__(self, data_size=256 * MIB, index_size=32 * MIB, sector=None, options=(),
-                 formatted=True, format_options=(), index_in_memory=False):
+                 formatted=True, format_options=(), in_memory=False):
         self.folder, self.process, self.loops, self.port = folder(), None, [], free_port()
         self.memory_folder = None
         atexit.register(self.remove)
         self.run_dir = os.path.join(self.folder, "run")
         self.log = os.path.join(self.folder, "log")
-        self.options = [str(option) for option in options]
-        self.data_file = make_file(os.path.join(self.folder, "data"), data_size)
-        if index_in_memory and os.access("/dev/shm", os.W_OK):
+        self.options, self.sector = [str(option) for option in options], sector
+        if in_memory and memory_has_room(data_size + index_size):
             self.memory_folder = tempfile.mkdtemp(prefix="bb-e2e-", dir="/dev/shm")
-        self.index_file = make_file(os.path.join(self.memory_folder or self.folder, "index"),
-                                    index_size)
-        self.sector = sector
+        place = self.memory_folder or self.folder
+        self.data_file = make_file(os.path.join(place, "data"), data_size)
+        self.index_file = make_file(os.path.join(place, "index"), index_size)
         self.data, self.index = self.device(self.data_file), self.device(self.index_file)
         if formatted:
             self.format(*format_options)
