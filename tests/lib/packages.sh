@@ -11,6 +11,7 @@ BB_PACKAGES_BUILD="build-essential cmake ninja-build liburing-dev liblmdb-dev li
 BB_PACKAGES_DEMO="curl util-linux procps"
 # shellcheck disable=SC2034
 BB_PACKAGES_TESTS="lmdb-utils jq wrk nginx-light python3 gdisk e2fsprogs iproute2
+    nbdkit libnbd-bin fuse3
     clang clang-format libclang-rt-14-dev"
 
 BB_POLICY=/usr/sbin/policy-rc.d
