@@ -36,13 +36,13 @@ struct bb_port_config {
      * its next turn. */
     void *context;
     bool (*send)(void *context, struct bb_message message);
-    uint32_t pending_max; /* messages the port may have to hold back: 2 x requests + 256 */
+    uint32_t pending_max; /* messages the port may have to hold back: 2 x requests + 300 */
 };
 
 BB_MUST_USE int bb_port_open(const struct bb_port_config *config, struct bb_port **ret_port);
 
 /* Room for a block of op.size bytes: extent, journal, index. BB_ERR_NO_SPACE, BB_ERR_INDEX_FULL,
- * BB_ERR_NOT_READY, BB_ERR_FATAL. */
+ * BB_ERR_BUSY (others hold all reservations), BB_ERR_NOT_READY, BB_ERR_FATAL. */
 void bb_port_reserve(struct bb_port *port, struct bb_request *request);
 /* Gives a reservation back; no I/O of the request is in flight. No done. */
 void bb_port_release(struct bb_port *port, struct bb_request *request);

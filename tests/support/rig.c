@@ -217,12 +217,18 @@ static void open_ports(struct rig *rig)
     }
 }
 
+static size_t buddy_size(const struct rig *rig)
+{
+    const struct bb_layout *layout = &rig->recovered.super.layout;
+    return bb_buddy_memory(layout->zone_count, bb_layout_zone(layout, 0).unit_count);
+}
+
 static int fill(struct rig *rig)
 {
     struct bb_index index = memindex_index(rig->mem);
     const struct bb_layout *layout = &rig->recovered.super.layout;
     uint64_t zone_units = bb_layout_zone(layout, 0).unit_count;
-    size_t size = bb_buddy_memory(layout->zone_count, zone_units);
+    size_t size = buddy_size(rig);
     rig->buddy =
         bb_buddy_init(bb_arena_alloc(&rig->arena, size, 64), size, layout->zone_count, zone_units);
     struct bb_set set;
@@ -296,7 +302,7 @@ int rig_start(struct rig *rig)
     if (result != 0) {
         return result;
     }
-    result = bb_arena_open(ARENA_SIZE, false, false, &rig->arena);
+    result = bb_arena_open(ARENA_SIZE + buddy_size(rig), false, false, &rig->arena);
     BB_ASSERT(result == 0);
     rig->fatal = 0;
     rig->running = true;
