@@ -88,6 +88,8 @@ static int put_entry(MDB_cursor *cursor, const struct bb_change *change, struct 
             return rc;
         if (memcmp(value.mv_data, &disk, sizeof(disk)) == 0)
             return 0;
+        if (tally->set->count == 0)
+            return BB_ERR_INDEX_DAMAGED; /* the row counted less than there is */
         bb_set_remove(tally->set, &change->hash, old.unit, old.size);
         value = (MDB_val){.mv_size = sizeof(disk), .mv_data = &disk};
         rc = mdb_cursor_put(cursor, &key, &value, MDB_CURRENT);
@@ -110,6 +112,8 @@ static int remove_entry(MDB_cursor *cursor, const struct bb_change *change, stru
     rc = bb_index_value_decode(value.mv_data, value.mv_size, &old);
     if (rc < 0)
         return rc;
+    if (tally->set->count == 0)
+        return BB_ERR_INDEX_DAMAGED;
     bb_set_remove(tally->set, &change->hash, old.unit, old.size);
     tally->removed++;
     return bb_lmdb_error(mdb_cursor_del(cursor, 0));

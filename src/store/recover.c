@@ -115,6 +115,9 @@ static int check_all(struct bb_recovery *recovery, const struct bb_recover_confi
     if (error != 0)
         return error;
     error = config->index->ops->state(config->index->context, &state);
+    const uint64_t blocks_max = config->io->device_size / BB_UNIT_SIZE;
+    if (error == 0 && (state.set.count > blocks_max || state.anchor.set.count > blocks_max))
+        error = BB_ERR_INDEX_DAMAGED;
     if (error != 0)
         return refuse_index(recovery, error);
     error = check_uuids(recovery, &state);

@@ -101,8 +101,8 @@ static int refuse_super(struct bb_recovery *recovery, int error)
                           "wrote it");
     case BB_ERR_DAMAGED:
         return bb_explain(explain, error,
-                          "data device: no two superblock copies agree, restore the device from a "
-                          "copy");
+                          "data device: no two superblock copies agree, bbfsck --repair takes the "
+                          "newest if that is safe");
     default:
         return bb_explain(explain, error, "data device: reading the superblocks: %s, replace it",
                           bb_err_text(error));
@@ -166,7 +166,12 @@ static int refuse_scan(struct bb_recovery *recovery, int error)
                           (unsigned long long)found->anchor.sequence);
     case BB_ERR_DAMAGED:
         if (!found->bad_found)
-            break;
+            return bb_explain(
+                recovery->explain, error,
+                "data device: the checkpoint at record %llu counts %llu blocks, more than the "
+                "device has units, run bbfsck",
+                (unsigned long long)found->anchor.sequence,
+                (unsigned long long)found->anchor.set.count);
         return bb_explain(recovery->explain, error,
                           "data device: journal record %llu mentions block %s at unit %llu, which "
                           "cannot be, run bbfsck",

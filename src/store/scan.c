@@ -350,6 +350,8 @@ int bb_scan_journal(const struct bb_scan *scan, const struct bb_survey *survey,
     BB_ASSERT(visit != NULL || survey != NULL);
     *result =
         (struct bb_scan_result){.anchor = *anchor, .durable = anchor->sequence, .set = anchor->set};
+    if (anchor->set.count > scan->super->layout.device_size / BB_UNIT_SIZE)
+        return BB_ERR_DAMAGED; /* a set is counted on from here: no block is smaller than a unit */
     int error = find_anchor(&window, anchor, &result->last);
     if (scan->bridge && (error == BB_ERR_FOREIGN || bb_scan_is_medium_error(error)))
         error = find_bridge(&window, result);

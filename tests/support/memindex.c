@@ -158,6 +158,16 @@ static int op_lookup(void *index, const struct bb_hash *hash, struct bb_index_en
     return version_lookup(mem->visible, hash, ret_entry);
 }
 
+/* A row that counts fewer records than a fold replaces or removes is not one that folds made. */
+static bool counts_too_few(const struct version *version, const struct bb_index_fold *fold)
+{
+    struct bb_index_entry unused;
+    uint64_t there = 0;
+    for (uint32_t i = 0; i < fold->count; i++)
+        there += version_lookup(version, &fold->changes[i].hash, &unused) == 0 ? 1 : 0;
+    return there > version->state.set.count;
+}
+
 static uint64_t op_room(void *index)
 {
     const struct memindex *mem = index;
@@ -178,6 +188,8 @@ static int op_fold(void *index, const struct bb_index_fold *fold, struct bb_set 
         return mem->fail_error;
     if (!mem->newest->has_state)
         return BB_ERR_NOT_FORMATTED;
+    if (counts_too_few(mem->newest, fold))
+        return BB_ERR_INDEX_DAMAGED;
     struct version *merged = version_merge(mem->newest, fold->changes, fold->count, false);
     if (mem->config.capacity != 0 && merged->count > mem->config.capacity &&
         merged->count > mem->newest->count) {
