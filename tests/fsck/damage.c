@@ -91,6 +91,11 @@ static void super_damaged(struct act *act)
     scene_flip(&act->scene, copy_offset(act, 3) + 99);
 }
 
+static void super_damaged_again(struct act *act)
+{
+    scene_flip(&act->scene, copy_offset(act, 1) + 99);
+}
+
 static void super_older(struct act *act)
 {
     uint8_t copy[BB_UNIT_SIZE];
@@ -581,6 +586,77 @@ static void every_finding_has_a_damage(void **state)
     }
 }
 
+static void assert_left_alone(struct act *act, bool stuck)
+{
+    struct bb_repair_report report;
+    struct bb_hash before, after;
+    bb_sim_digest(act->scene.sim, &before);
+    assert_int_equal(scene_repair(&act->scene, true, false, &report), 0);
+    bb_sim_digest(act->scene.sim, &after);
+    assert_true(bb_hash_equal(&before, &after));
+    assert_true(report.after.errors > 0);
+    assert_int_equal(report.stuck, stuck);
+    if (stuck)
+        assert_true(act->scene.explain.text[0] != '\0');
+}
+
+/* The journal was written to since: taking it would lose what stands there. */
+static void superblock_of_an_older_epoch_is_not_taken(void **state)
+{
+    (void)state;
+    struct bb_recovered recovered;
+    struct act act;
+    uint8_t old[BB_UNIT_SIZE];
+    start(&act);
+    cut(&act);
+    assert_int_equal(scene_recover(&act.scene, &recovered), 0);
+    bb_sim_peek(act.scribe->sim, copy_offset(&act, 3), old, sizeof(old));
+    assert_int_equal(scene_recover(&act.scene, &recovered), 0);
+    act.scribe->super = recovered.super; /* a record of the new epoch */
+    act.scribe->last = recovered.last;
+    act.scribe->anchor = recovered.super.anchor;
+    assert_true(scribe_record(act.scribe));
+    bb_sim_power_cut(act.scribe->sim, bb_sim_choose_all, NULL);
+    for (unsigned copy = 1; copy <= BB_SUPER_COPY_COUNT; copy++)
+        scene_flip(&act.scene, copy_offset(&act, copy) + 99);
+    bb_sim_poke(act.scribe->sim, copy_offset(&act, 3), old, sizeof(old));
+    assert_left_alone(&act, true);
+    end(&act);
+}
+
+static void nothing_is_written_when_neither_side_is_right(void **state)
+{
+    (void)state;
+    struct act act;
+    start(&act);
+    stop(&act);
+    tamper(&act, 0, false, 0, false);
+    edit_page(&act, 2, without_block_7);
+    assert_int_equal(scene_check(&act.scene, false), 0);
+    assert_true(act.scene.report.compared);
+    assert_left_alone(&act, false);
+    end(&act);
+}
+
+/* More than one kind at a time: each step leaves what the next one needs. */
+static void damages_together_are_repaired(void **state)
+{
+    (void)state;
+    struct bb_repair_report report;
+    struct act act;
+    start(&act);
+    bytes_wrong(&act);
+    super_damaged_again(&act);
+    damage_slot(&act, 0, 1);
+    damage_slot(&act, 2, 0);
+    damage_slot(&act, 2, 1);
+    scene_flip(&act.scene, ring_offset(&act, act.scribe->anchor.position) + 9);
+    assert_int_equal(scene_repair(&act.scene, false, true, &report), 0);
+    assert_int_equal(report.marked, 1);
+    assert_whole(&act, &act.scene);
+    end(&act);
+}
+
 /* The canary of this file: an undamaged store has no findings, so the others come from the damage.
  */
 static void undamaged_store_is_clean(void **state)
@@ -595,7 +671,7 @@ static void undamaged_store_is_clean(void **state)
 
 int main(void)
 {
-    static struct CMUnitTest tests[3 * DAMAGE_COUNT + 2];
+    static struct CMUnitTest tests[3 * DAMAGE_COUNT + 5];
     static char names[3 * DAMAGE_COUNT][80];
     static const struct {
         const char *end;
@@ -615,6 +691,10 @@ int main(void)
         }
     }
     tests[count++] = (struct CMUnitTest)cmocka_unit_test(every_finding_has_a_damage);
+    tests[count++] = (struct CMUnitTest)cmocka_unit_test(superblock_of_an_older_epoch_is_not_taken);
+    tests[count++] =
+        (struct CMUnitTest)cmocka_unit_test(nothing_is_written_when_neither_side_is_right);
+    tests[count++] = (struct CMUnitTest)cmocka_unit_test(damages_together_are_repaired);
     tests[count++] = (struct CMUnitTest)cmocka_unit_test(undamaged_store_is_clean);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,6 +112,40 @@ static void rebuild_names_what_is_lost(void **state)
     json_decref(object);
 }
 
+static void repair_ends_with_1_when_nothing_is_left_and_names_what_was_given_up(void **state)
+{
+    (void)state;
+    for (unsigned left = 0; left < 2; left++) {
+        struct bb_repair_report report = {
+            .before = {.errors = 2},
+            .after = {.errors = left, .blocks = 7},
+            .rebuilds = 1,
+            .marked = 3,
+            .rebuilt = {.report = {.given_up = true, .gap_first = 11, .gap_last = 12}},
+            .stuck = left == 1};
+        int wanted = left ? BB_FSCK_ERRORS : BB_FSCK_CORRECTED;
+        struct capture capture;
+        begin(&capture, false);
+        assert_int_equal(bb_fsck_output_repaired(&capture.output, &report, "because"), wanted);
+        fclose(capture.file);
+        assert_non_null(strstr(capture.text, "given up: journal records 11 to 12"));
+        assert_non_null(strstr(capture.text, "marked corrupt: 3 blocks"));
+        assert_int_equal(strstr(capture.text, "because") != NULL, left == 1);
+        free(capture.text);
+        begin(&capture, true);
+        bb_fsck_output_finding(&capture.output, &damage);
+        if (left)
+            bb_fsck_output_left(&capture.output, &damage);
+        assert_int_equal(bb_fsck_output_repaired(&capture.output, &report, "because"), wanted);
+        json_t *object = end_json(&capture);
+        assert_int_equal(number(object, "marked"), 3);
+        assert_int_equal(number(json_object_get(object, "given_up"), "last_record"), 12);
+        assert_int_equal(json_array_size(json_object_get(object, "findings")), 1);
+        assert_int_equal(json_array_size(json_object_get(object, "left")), left);
+        json_decref(object);
+    }
+}
+
 static void refusals_leave_errors_and_failures_are_failures(void **state)
 {
     (void)state;
@@ -133,6 +167,7 @@ int main(void)
         cmocka_unit_test(clean_store_ends_with_0_and_findings_with_4),
         cmocka_unit_test(findings_beyond_the_limit_are_counted),
         cmocka_unit_test(rebuild_names_what_is_lost),
+        cmocka_unit_test(repair_ends_with_1_when_nothing_is_left_and_names_what_was_given_up),
         cmocka_unit_test(refusals_leave_errors_and_failures_are_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
