@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-from bbtest import MIB, Skip, folder, free_port, program, return_port
+from bbtest import MIB, Skip, folder, free_port, program, return_port, short
 from bbtest import sha as hash_of
 
 PACE = os.environ.get("BB_PACE", "normal")
@@ -36,7 +36,7 @@ def units_of(size):
 
 def equal(found, expected, what):
     if found != expected:
-        raise AssertionError(f"{what}: {found!r}, expected {expected!r}")
+        raise AssertionError(f"{what}: {short(found)} instead of {short(expected)}")
 
 
 def expect(condition, what):
