@@ -89,6 +89,7 @@ static void complain(struct explorer *explorer, const char *what, int result)
                 (unsigned long long)explorer->counts.events,
                 (unsigned long long)explorer->counts.images, what, bb_err_text(result),
                 explorer->crash.explain.text);
+        explorer->muted = true;
     }
 }
 
@@ -476,10 +477,34 @@ static void try_some(struct explorer *explorer, struct choice *choice)
     }
 }
 
+/* The process dies and the machine lives: what the next start finds in the cache, and may have
+ * shown to somebody, is there after a power cut too. */
+static void kill_then_cut(struct explorer *explorer)
+{
+    const struct rig *rig = explorer->rig;
+    struct rig *crash = &explorer->crash;
+    struct bb_hash content, again;
+    struct image image = {.sim = rig->sim, .mem = rig->mem};
+    crash_is(explorer, &image);
+    bb_sim_reseed(crash->sim, bb_random_next(&explorer->random));
+    bb_sim_kill(crash->sim);
+    explorer->counts.kills++;
+    if (!start(explorer, "start after a kill", &content)) {
+        return;
+    }
+    if (rig_check_index(crash) > 0) {
+        complain(explorer, "blocks after a kill", BB_ERR_CORRUPT);
+    }
+    bb_sim_power_cut(crash->sim, bb_sim_choose_none, NULL);
+    if (start(explorer, "start after a kill and a cut", &again)) {
+        same(explorer, "start after a kill and a cut", &content, &again);
+    }
+}
+
 static void event(struct explorer *explorer)
 {
     static struct choice choice;
-    if (!explorer->on || explorer->violations > ENOUGH) {
+    if (!explorer->on || explorer->muted || explorer->violations > ENOUGH) {
         return;
     }
     explorer->counts.events++;
@@ -490,6 +515,7 @@ static void event(struct explorer *explorer)
     } else {
         try_some(explorer, &choice);
     }
+    kill_then_cut(explorer);
 }
 
 static struct bb_sim_fault submitted(void *context, const struct bb_io_request *request,

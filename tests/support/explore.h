@@ -21,7 +21,7 @@
 
 struct explore_counts {
     uint64_t events, images, duplicates; /* duplicates: not checked again */
-    uint64_t starts, rebuilds, engines, nested, dropped;
+    uint64_t starts, rebuilds, engines, nested, dropped, kills;
     uint64_t copies, refused; /* starts with an older copy of the index, those that were refused */
 };
 
@@ -29,6 +29,7 @@ struct explorer {
     struct rig *rig;
     struct rig crash; /* what is started from an image */
     bool on;
+    bool muted; /* whatever `on` says: the step is not wanted, or something was found already */
     unsigned random_images; /* per event, beside the systematic ones */
     unsigned engine_every;  /* each n-th image also runs the engine */
     unsigned nested_every;  /* each n-th image is cut again in recovery and rebuild */
