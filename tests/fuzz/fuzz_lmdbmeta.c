@@ -8,16 +8,19 @@
  *   bits 0-1  where the pages are: a page has 4096 << n bytes
  *   SHORT     a second look at the metas with part of the head; its length is in the last 16 bits
  *
- * A second opinion, which has the whole device before it, must agree on both. */
+ * A second opinion, which has the whole device before it, must agree on both. A good index is then
+ * damaged in a few places, one at a time; which ones follows from the input. */
 #include "input.h"
 
 #include "bb/err.h"
+#include "bb/random.h"
 #include "lmdbpage.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define PAGES_MAX 512u
+#define DAMAGE_ROUNDS 6u
 
 enum { PAGE_MASK = 3, SHORT = 4 };
 
@@ -316,8 +319,78 @@ static int look(size_t size, struct bb_lmdb_meta *ret_meta)
     return result;
 }
 
+static int look_behind(const struct bb_lmdb_meta *meta)
+{
+    int result = bb_lmdbtree_check(&device, image, meta);
+    require(result == (tree_opinion(meta) ? 0 : BB_ERR_INDEX_DAMAGED),
+            "a second opinion of the trees differs");
+    return result;
+}
+
+/* ---- Damage ---- */
+
+static void overwrite(uint64_t offset, const uint8_t bytes[8])
+{
+    memcpy(image + offset, bytes, 8);
+    require(pwrite(device.fd, bytes, 8, (off_t)offset) == 8, "memory file");
+}
+
+/* A bit, or a number that is wrong where it stands but right elsewhere. */
+static void choose_damage(const struct bb_lmdb_meta *meta, struct bb_random *random,
+                          uint8_t bytes[8])
+{
+    const uint64_t numbers[] = {0,
+                                1,
+                                2,
+                                3,
+                                meta->last_page,
+                                meta->last_page + 1,
+                                meta->page_size,
+                                meta->transaction,
+                                meta->transaction + 1,
+                                UINT64_MAX};
+    uint64_t number = numbers[bb_random_below(random, sizeof(numbers) / sizeof(numbers[0]))];
+    switch (bb_random_below(random, 4)) {
+    case 0:
+        memcpy(bytes, &number, 8);
+        break;
+    case 1:
+        memcpy(bytes, &number, 2);
+        break;
+    case 2:
+        bytes[0] = (uint8_t)(bytes[0] + 2 * bb_random_below(random, 8) - 8);
+        break;
+    default:
+        bytes[bb_random_below(random, 2)] ^= (uint8_t)(1u << bb_random_below(random, 8));
+        break;
+    }
+}
+
+static void damage(const struct bb_lmdb_meta *good, struct bb_random *random)
+{
+    uint8_t before[8], after[8];
+    struct bb_lmdb_meta meta;
+    unsigned piece = (unsigned)bb_random_below(random, piece_count);
+    uint64_t offset = pieces[piece].offset + bb_random_below(random, pieces[piece].size);
+    offset -= offset % 2; /* no field is at an odd address */
+    if (offset + 8 > device.size)
+        return;
+    memcpy(before, image + offset, 8);
+    memcpy(after, before, 8);
+    choose_damage(good, random, after);
+    overwrite(offset, after);
+    if (look(LMDB_HEAD_SIZE, &meta) == 0)
+        (void)look_behind(&meta);
+    overwrite(offset, before);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct bb_random random;
+    uint64_t seed = size;
+    for (size_t i = 0; i < size; i++)
+        seed = (seed ^ data[i]) * 0x100000001b3;
+    bb_random_seed(&random, seed);
     uint8_t meta_bytes[sizeof(struct lmdb_disk_meta)];
     struct input input = {data, size};
     struct bb_lmdb_meta meta, shorter;
@@ -338,8 +411,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     if (result != 0)
         return 0;
-    result = bb_lmdbtree_check(&device, image, &meta);
-    require(result == (tree_opinion(&meta) ? 0 : BB_ERR_INDEX_DAMAGED),
-            "a second opinion of the trees differs");
+    if (look_behind(&meta) == 0)
+        for (unsigned round = 0; round < DAMAGE_ROUNDS; round++)
+            damage(&meta, &random);
     return 0;
 }
