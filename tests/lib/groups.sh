@@ -100,7 +100,7 @@ ctest_run()
     set -- "$@" -LE "^($not)\$"
     ctest --test-dir "$tree" -N "$@" 2>/dev/null | grep -q '^ *Test *#' || return 0
     rm -f "$LOGS/$group/$name.xml"
-    BB_TEST_NAME=$group "${ctest_command[@]}" --test-dir "$tree" -j 2 --no-tests=ignore \
+    BB_TEST_NAME=$BB_TEST_RUN/$group "${ctest_command[@]}" --test-dir "$tree" -j 2 --no-tests=ignore \
         --output-junit "$LOGS/$group/$name.xml" --test-output-size-passed 16000000 \
         --test-output-size-failed 16000000 "$@" >"$LOGS/$group/$name.ctest" 2>&1 9>&-
     if [ -s "$LOGS/$group/$name.xml" ]; then
@@ -110,7 +110,7 @@ ctest_run()
         cat "$LOGS/$group/$name.ctest"
         result "$group" "$name-ctest" 0 1 0 0 "$LOGS/$group/$name.ctest"
     fi
-    leftovers_clear BB_TEST_NAME "$group" "$BB_ROOT/build/scratch" ||
+    leftovers_clear BB_TEST_NAME "$BB_TEST_RUN/$group" "$BB_ROOT/build/scratch" ||
         result "$group" "$name-leftovers" 0 1 0 0 -
 }
 
@@ -169,7 +169,7 @@ script_run()
     [ "$name" != run ] || name=$group
     log=$LOGS/$group/$name.log
     limit=$(script_says "$script" timeout)
-    export BB_TEST_NAME=$group/$name BB_TMP=$BB_ROOT/build/scratch/$group-$name
+    export BB_TEST_NAME=$BB_TEST_RUN/$group/$name BB_TMP=$BB_ROOT/build/scratch/$group-$name
     export BB_PORT=$((21000 + 20 * ($3 % 50)))
     mkdir -p "$BB_TMP"
     timeout --kill-after=20 "${limit:-300}" "$script" >"$log" 2>&1
@@ -212,7 +212,7 @@ fuzz_run()
     local name=${1##*/fuzz_} log status started=$SECONDS units
     log=$LOGS/fuzz/$name.log
     mkdir -p "build/fuzz-corpus/$name" "build/scratch/fuzz-$name"
-    BB_TEST_NAME=fuzz/$name ${calm[@]+"${calm[@]}"} "$1" -max_total_time="$2" -timeout=10 -print_final_stats=1 \
+    BB_TEST_NAME=$BB_TEST_RUN/fuzz/$name ${calm[@]+"${calm[@]}"} "$1" -max_total_time="$2" -timeout=10 -print_final_stats=1 \
         -artifact_prefix="build/scratch/fuzz-$name/" "build/fuzz-corpus/$name" \
         "tests/fuzz/corpus/$name" >"$log" 2>&1 </dev/null 9>&-
     status=$?
