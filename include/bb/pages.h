@@ -65,7 +65,8 @@ static inline struct bb_disk_page *bb_page_entries(struct bb_page *page)
 }
 
 /* Writes the pages marked `write` to their other slot, with the next generation; of a lost page
- * both slots. What a page covers never goes back. No flush. */
+ * both slots, with generations that no older slot has (epoch << 32). What a page covers never goes
+ * back. No flush. */
 BB_MUST_USE int bb_pages_write(struct bb_pages *pages, uint64_t covered);
 
 #endif

@@ -12,6 +12,9 @@
 #include "bb/plant.h"
 #include "bb/scan.h"
 
+#define LOST_EPOCH_SHIFT 32
+#define LOST_EPOCH_MAX (BB_COUNTER_MAX >> (LOST_EPOCH_SHIFT + 1))
+
 void bb_pages_init(struct bb_pages *pages, struct bb_io *io, const struct bb_super *super,
                    void *memory)
 {
@@ -158,11 +161,20 @@ int bb_pages_read(struct bb_pages *pages, uint64_t anchor)
     return 0;
 }
 
+/* Slots that could not be read may come back, and a cut may leave one of them beside a new one: new
+ * ones of a lost page count from above all that earlier epochs wrote. */
+static uint64_t generation_before(const struct bb_pages *pages, const struct bb_page *page)
+{
+    if (page->trust != BB_PAGE_LOST)
+        return page->generation;
+    return bb_min_u64(pages->super->epoch, LOST_EPOCH_MAX) << LOST_EPOCH_SHIFT;
+}
+
 static void seal(const struct bb_pages *pages, struct bb_page *page, uint64_t covered)
 {
     struct bb_disk_page *from = page->slot[page->newest], *to = page->slot[1 - page->newest];
     struct bb_page_header header = {.page = page->number,
-                                    .generation = page->generation + 1,
+                                    .generation = generation_before(pages, page) + 1,
                                     .covered = bb_max_u64(covered, page->covered)};
     if (page->trust == BB_PAGE_LOST) {
         bb_page_seal(from, &pages->super->store, &header);

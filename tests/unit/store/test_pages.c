@@ -201,6 +201,38 @@ static void unreadable_slot_is_bad_and_its_neighbours_are_not(void **state)
     close_fixture(&fixture);
 }
 
+/* All reads fail, and so does the last write: the other slot stays as it was. */
+static struct bb_sim_fault
+fail_reads_and_second_write(void *context, const struct bb_io_request *request, uint64_t number)
+{
+    unsigned *writes = context;
+    (void)number;
+    bool fails = request->op == BB_IO_READ || ++*writes == 2;
+    return (struct bb_sim_fault){.kind = fails ? BB_SIM_FAIL : BB_SIM_PASS, .error = -EIO};
+}
+
+static void lost_page_outranks_slots_that_come_back(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    open_fixture(&fixture);
+    unsigned writes = 0;
+    put_slot(&fixture, 3, 0, 9, 40);
+    put_slot(&fixture, 3, 1, 8, 30);
+    bb_sim_set_fault(fixture.scribe->sim, fail_reads_and_second_write, &writes);
+    struct bb_page *page = read_one(&fixture, 3, 35);
+    assert_int_equal(page->trust, BB_PAGE_LOST);
+    bb_page_init(bb_page_entries(page));
+    page->write = true;
+    assert_int_equal(bb_pages_write(fixture.pages, 50), -EIO);
+    assert_int_equal(writes, 2);
+    bb_sim_set_fault(fixture.scribe->sim, NULL, NULL);
+    page = read_one(&fixture, 3, 35);
+    assert_int_equal(page->trust, BB_PAGE_NEWEST);
+    assert_int_equal(page->covered, 50);
+    close_fixture(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +242,7 @@ int main(void)
         cmocka_unit_test(bad_slot_is_the_one_that_is_written),
         cmocka_unit_test(neighbours_share_a_request),
         cmocka_unit_test(unreadable_slot_is_bad_and_its_neighbours_are_not),
+        cmocka_unit_test(lost_page_outranks_slots_that_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
