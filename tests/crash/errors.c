@@ -12,7 +12,8 @@
  *
  * Afterwards the power goes or the process is killed, and the next start finds what was promised;
  * so does one without an index.
- * usage: crash_errors [SEEDS [FIRST]]   SEEDS 0: canaries only. BB_ERRORS=all: all ways at every k
+ * usage: crash_errors [SEEDS [FIRST]]   SEEDS 0: canaries only.
+ * BB_ERRORS=all: all spans in all ways; BB_ERRORS=K: those of request K only
  */
 #include "faults.h"
 
@@ -418,7 +419,10 @@ static void run(const struct workload *workload, uint64_t seed, const struct fau
 static bool is_chosen(uint64_t seed, uint64_t at, enum way way, enum span span)
 {
     const char *env = getenv("BB_ERRORS");
-    return span == ONCE || (env != NULL && strcmp(env, "all") == 0) ||
+    if (env != NULL && strcmp(env, "all") != 0) {
+        return at == strtoull(env, NULL, 10);
+    }
+    return span == ONCE || env != NULL ||
            (at + seed + 3 * (uint64_t)span) % WAY_COUNT == (uint64_t)way;
 }
 
