@@ -310,6 +310,20 @@ static void old_copy(struct explorer *explorer, const struct image *image,
     }
 }
 
+/* What the engine may write over as soon as it runs: the ring but for the anchor's record. */
+static void forget_ring(struct rig *crash)
+{
+    static const uint8_t noise[BB_UNIT_SIZE] = {0xa5, 0x5a};
+    const struct bb_layout *layout = &crash->recovered.super.layout;
+    const struct bb_ring_position *kept = &crash->recovered.last;
+    for (uint64_t at = 0; at < layout->journal_units; at++) {
+        if (at < kept->position || at >= kept->position + kept->units) {
+            bb_sim_poke(crash->sim, layout->journal_offset + at * BB_UNIT_SIZE, noise,
+                        sizeof(noise));
+        }
+    }
+}
+
 static void check_image(struct explorer *explorer, const struct image *image)
 {
     struct bb_hash content, again;
@@ -340,6 +354,7 @@ static void check_image(struct explorer *explorer, const struct image *image)
     rebuild(explorer, "rebuild", &content);
     if (number % 4 == 0) {
         crash_is(explorer, &recovered);
+        forget_ring(&explorer->crash);
         rebuild(explorer, "rebuild after recovery", &content);
     }
     if (number % explorer->copy_every == 0) {
@@ -518,6 +533,20 @@ static void event(struct explorer *explorer)
     kill_then_cut(explorer);
 }
 
+/* From here on nothing may take back what somebody was told. */
+static void replied(struct explorer *explorer)
+{
+    static struct choice choice;
+    if (!explorer->on || explorer->muted || explorer->violations > ENOUGH) {
+        return;
+    }
+    explorer->counts.events++;
+    choice.count = bb_sim_undurable_count(explorer->rig->sim);
+    BB_ASSERT(choice.count <= WRITES_MAX);
+    set_all(&choice, BB_SIM_ABSENT);
+    try_choice(explorer, &choice);
+}
+
 static struct bb_sim_fault submitted(void *context, const struct bb_io_request *request,
                                      uint64_t number)
 {
@@ -538,7 +567,10 @@ static void turned(void *context)
     if (explorer->folds != memindex_fold_count(explorer->rig->mem)) {
         explorer->folds = memindex_fold_count(explorer->rig->mem);
         event(explorer);
+    } else if (explorer->replies != explorer->rig->acked) {
+        replied(explorer);
     }
+    explorer->replies = explorer->rig->acked;
 }
 
 /* ---- life ---- */

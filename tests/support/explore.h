@@ -2,7 +2,8 @@
  * Power cuts at every event of a running rig: what is not flushed is lost, kept or torn in many
  * ways, and each image is started, started again, and rebuilt without its index.
  *
- * An event is a request submitted to the device (before it is queued), and a fold of the index. The
+ * An event is a request submitted to the device (before it is queued), a fold of the index and a
+ * reply. The
  * image is made from clones, so the rig goes on undisturbed and one run of a script sees all its
  * cuts. An image is checked once: it is known by the writes in it, the fold of the index and what
  * the oracle allows.
@@ -39,7 +40,7 @@ struct explorer {
     struct bb_random random;
     uint64_t life;     /* identity of the image that the rig was started from */
     uint64_t complete; /* sum over all writes of this life */
-    uint64_t folds;
+    uint64_t folds, replies;
     uint64_t *seen;
     size_t seen_mask, seen_count;
     struct explore_counts counts;

@@ -137,6 +137,16 @@ bool rig_zone_is_opening(const struct rig *rig)
     return rig->store->zone.state != ZONE_IDLE;
 }
 
+bool rig_ring_is_full(const struct rig *rig)
+{
+    return rig->store->journal.stuck;
+}
+
+bool rig_record_is_written(const struct rig *rig)
+{
+    return rig->store->journal.state == JOURNAL_WRITING;
+}
+
 /* ---- messages ---- */
 
 static void queue_push(struct rig_queue *queue, struct bb_message message)

@@ -163,6 +163,10 @@ struct bb_store_status rig_status(const struct rig *rig);
 /* Ring unit behind the last record. */
 uint64_t rig_ring_head(const struct rig *rig);
 bool rig_zone_is_opening(const struct rig *rig);
+/* The open window finds no room in the ring. */
+bool rig_ring_is_full(const struct rig *rig);
+/* A record is being written. */
+bool rig_record_is_written(const struct rig *rig);
 /* Reports and counts what must not be. */
 void rig_violation(struct rig *rig, uint32_t id, int result, const char *what);
 
