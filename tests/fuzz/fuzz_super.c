@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Fuzz target of the superblock: decode, quorum of four copies, healing, the next update.
+ * Fuzz target of the superblock: decode, quorum of four copies, healing, repair, update.
  *
  * Input: 64-bit device size, 32-bit logical sector, then per copy one byte:
  *   bits 0-1  0 blank, 1 a body of 272 bytes follows, 2 the body of the copy before, 3 read error
@@ -319,6 +319,12 @@ static void no_quorum_check(const struct fake *fake, int result)
         require(result == BB_ERR_NOT_FORMATTED || result == BB_ERR_DAMAGED, "another error");
 }
 
+static bool fits(const struct fake *fake, const struct bb_super *super)
+{
+    return super->layout.device_size == fake->io.device_size &&
+           super->logical_sector == fake->io.logical_sector;
+}
+
 static void reload(struct fake *fake, struct bb_super_copies *copies, const struct bb_super *super)
 {
     require(bb_super_load(&fake->io, copies) == 0, "no quorum any more");
@@ -362,6 +368,36 @@ static void start(struct fake *fake, struct bb_super_copies *copies)
     update(fake, copies);
 }
 
+/* What a repair does without a quorum: the newest that can be read, in all four places. */
+static void repair(struct fake *fake)
+{
+    struct bb_super_copies copies;
+    const struct copy *best = NULL;
+    bool broken = false;
+    for (unsigned i = 0; i < COPIES; i++) {
+        const struct copy *copy = &fake->copies[i];
+        if (copy->error == 0 && (best == NULL || copy->super.generation > best->super.generation))
+            best = copy;
+    }
+    int result = bb_super_choose_newest(&fake->io, &copies);
+    if (best == NULL) {
+        require(result == BB_ERR_DAMAGED, "chose from nothing");
+        return;
+    }
+    require(bb_super_equal(&copies.super, &best->super), "chose another than the newest");
+    require(result == (fits(fake, &copies.super) ? 0 : BB_ERR_GEOMETRY), "geometry");
+    if (result != 0)
+        return;
+    for (unsigned i = 0; i < COPIES; i++)
+        broken = broken || (fake->copies[i].broken && &fake->copies[i] != best);
+    require(bb_super_adopt(&fake->io, &copies) == (broken ? -EIO : 0), "adopt");
+    if (broken)
+        return;
+    require(fake->dirty == 0, "no flush after a repair");
+    reload(fake, &copies, &best->super);
+    require(copies.equal_count == COPIES, "not all equal after a repair");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct fake fake;
@@ -377,12 +413,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     decode_check(&fake);
     if (!newest_pair(&fake, &newest)) {
         no_quorum_check(&fake, result);
+        repair(&fake);
         return 0;
     }
     quorum_check(&fake, &copies, newest);
-    bool fits = copies.super.layout.device_size == fake.io.device_size &&
-                copies.super.logical_sector == fake.io.logical_sector;
-    require(result == (fits ? 0 : BB_ERR_GEOMETRY), "geometry");
+    require(result == (fits(&fake, &copies.super) ? 0 : BB_ERR_GEOMETRY), "geometry");
     if (result == 0)
         start(&fake, &copies);
     return 0;
