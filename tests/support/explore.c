@@ -115,6 +115,24 @@ static void check_allocation(struct explorer *explorer)
     free(memory);
 }
 
+/* What a cut has torn is whole again. */
+static void check_slots(struct explorer *explorer)
+{
+    static struct bb_disk_page page;
+    const struct bb_super *super = &explorer->crash.recovered.super;
+    uint64_t count = bb_layout_pages(&super->layout, super->open_zone_count);
+    for (uint64_t slot = 0; slot < 2 * count; slot++) {
+        struct bb_page_header header;
+        bb_sim_peek(explorer->crash.sim,
+                    bb_layout_slot_offset(&super->layout, slot / 2, (unsigned)(slot % 2)), &page,
+                    sizeof(page));
+        if (bb_page_check(&page, &super->store, slot / 2, &header) != 0) {
+            complain(explorer, "a slot is still bad", BB_ERR_DAMAGED);
+            return;
+        }
+    }
+}
+
 /* Recovery of what `crash` is now; digest of the blocks. */
 static bool start(struct explorer *explorer, const char *what, struct bb_hash *ret_content)
 {
@@ -342,6 +360,7 @@ static void check_image(struct explorer *explorer, const struct image *image)
         complain(explorer, "a bad slot that no item excuses", BB_ERR_DAMAGED);
     }
     check_allocation(explorer);
+    check_slots(explorer);
     struct image recovered = {.sim = bb_sim_clone(explorer->crash.sim),
                               .mem = memindex_clone(explorer->crash.mem)};
     if (start(explorer, "second start", &again)) {
@@ -557,6 +576,10 @@ static struct bb_sim_fault submitted(void *context, const struct bb_io_request *
     if (request->op == BB_IO_WRITE) {
         struct bb_sim_fate whole = {.part = BB_SIM_COMPLETE};
         explorer->complete += write_identity(explorer, number, whole);
+    }
+    if (!explorer->rig->config.in_order && bb_random_below(&explorer->random, 4) == 0) {
+        return (struct bb_sim_fault){.kind = BB_SIM_LATE,
+                                     .polls = 1 + (uint32_t)bb_random_below(&explorer->random, 8)};
     }
     return (struct bb_sim_fault){.kind = BB_SIM_PASS};
 }
