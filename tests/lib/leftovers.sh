@@ -29,6 +29,11 @@ leftovers_loops()
     done
 }
 
+leftovers_attached()
+{
+    leftovers_loops "$2" | grep -qxF -- "$1"
+}
+
 leftovers_name()
 {
     [ ! -e "/proc/$1/cmdline" ] || tr '\0' ' ' <"/proc/$1/cmdline"
@@ -51,6 +56,12 @@ leftovers_clear()
         found=1
     done
     for device in $(leftovers_loops "$3"); do
+        wait=0 # the kernel detaches when its last user is gone, some of which are its own threads
+        while leftovers_attached "$device" "$3" && [ "$wait" -lt 20 ]; do
+            wait=$((wait + 1))
+            sleep 0.1
+        done
+        leftovers_attached "$device" "$3" || continue
         echo "left attached, detached now: $device"
         losetup --detach "$device"
         found=1
