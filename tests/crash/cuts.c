@@ -65,8 +65,7 @@ static void puts_and_deletes(void)
     (void)rig_idle(&rig, 60);
 }
 
-/* Checkpoints while others go on: begun at rest, with a record on its way, and of blocks that are
- * deleted while their page is written. */
+/* A checkpoint while others go on. */
 static void checkpoints(void)
 {
     do_all(RIG_PUT, 14, 22);
@@ -77,10 +76,16 @@ static void checkpoints(void)
         (void)rig_turn(&rig);
     }
     (void)rig_settle(&rig);
-    (void)rig_checkpoint(&rig);
-    for (unsigned phase = 0; phase < 3; phase++) {
-        (void)rig_do(&rig, phase % 2 == 0 ? RIG_PUT : RIG_DELETE, 19);
-        (void)rig_submit(&rig, phase % 2 == 0 ? RIG_DELETE : RIG_PUT, 19);
+    (void)rig_idle(&rig, 6000);
+}
+
+/* A checkpoint that begins with a record on its way, which is none of its business. */
+static void checkpoints_beside_records(void)
+{
+    for (unsigned round = 0; round < 6; round++) {
+        (void)rig_do(&rig, round % 2 == 0 ? RIG_DELETE : RIG_PUT, 19);
+        (void)rig_submit(&rig, round % 2 == 0 ? RIG_PUT : RIG_DELETE, 19);
+        explorer.late_record = round % 2 == 0 ? 12 : 0;
         while (!rig_record_is_written(&rig)) {
             (void)rig_turn(&rig);
         }
@@ -88,7 +93,15 @@ static void checkpoints(void)
         rig.woken = true;
         (void)rig_settle(&rig);
     }
-    for (unsigned delay = 0; delay < 3; delay++) {
+    (void)rig_checkpoint(&rig);
+}
+
+/* Blocks that are deleted while the page that names them is written: in the end nothing on it has
+ * changed, and yet it may be torn. */
+static void pages_that_change_back(void)
+{
+    for (unsigned delay = 0; delay < 2; delay++) {
+        explorer.on = false;
         do_all(RIG_DELETE, 140, 148);
         (void)rig_checkpoint(&rig);
         do_all(RIG_PUT, 140, 148);
@@ -97,12 +110,13 @@ static void checkpoints(void)
         while (!rig_status(&rig).checkpoint_running) {
             (void)rig_turn(&rig);
         }
+        explorer.on = true;
         for (unsigned turn = 0; turn < delay; turn++) {
             (void)rig_turn(&rig);
         }
         do_all(RIG_DELETE, 140, 148);
+        (void)rig_idle(&rig, 0);
     }
-    (void)rig_idle(&rig, 6000);
 }
 
 /* Rot, noticed, marked, healed: before and after a checkpoint; the last one is deleted. */
@@ -119,7 +133,9 @@ static void heals(void)
     (void)rig_do(&rig, RIG_PUT, 20);
     (void)rig_checkpoint(&rig);
     do_all(RIG_GET, 23, 26);
-    submit_all(RIG_PUT, 21, 25);
+    (void)rig_do(&rig, RIG_PUT, 21);
+    (void)rig_do(&rig, RIG_PUT, 22);
+    submit_all(RIG_PUT, 23, 25);
     (void)rig_submit(&rig, RIG_DELETE, 25);
     (void)rig_settle(&rig);
     (void)rig_idle(&rig, 60);
@@ -311,6 +327,8 @@ static const struct step life[] = {
     {"puts and deletes", puts_and_deletes},
     {"zone opens", zone_opens},
     {"checkpoints", checkpoints},
+    {"checkpoints beside records", checkpoints_beside_records},
+    {"pages that change back", pages_that_change_back},
     {"crash", crash_and_restart},
     {"right behind the new epoch", puts_and_deletes},
     {"heals", heals},

@@ -577,6 +577,12 @@ static struct bb_sim_fault submitted(void *context, const struct bb_io_request *
         struct bb_sim_fate whole = {.part = BB_SIM_COMPLETE};
         explorer->complete += write_identity(explorer, number, whole);
     }
+    if (request->op == BB_IO_WRITE && request->class == BB_IO_JOURNAL &&
+        explorer->late_record > 0) {
+        struct bb_sim_fault late = {.kind = BB_SIM_LATE, .polls = explorer->late_record};
+        explorer->late_record = 0;
+        return late;
+    }
     if (!explorer->rig->config.in_order && bb_random_below(&explorer->random, 4) == 0) {
         return (struct bb_sim_fault){.kind = BB_SIM_LATE,
                                      .polls = 1 + (uint32_t)bb_random_below(&explorer->random, 8)};

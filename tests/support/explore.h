@@ -36,7 +36,8 @@ struct explorer {
     unsigned nested_every;  /* each n-th image is cut again in recovery and rebuild */
     unsigned copy_every;    /* each n-th image is also started with an older copy of the index */
     struct memindex *copy;
-    bool lose_record; /* canary: the newest durable record is missing from every image */
+    uint32_t late_record; /* polls by which the next journal write is late, 0: as it comes */
+    bool lose_record;     /* canary: the newest durable record is missing from every image */
     struct bb_random random;
     uint64_t life;     /* identity of the image that the rig was started from */
     uint64_t complete; /* sum over all writes of this life */
