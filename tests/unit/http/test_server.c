@@ -203,10 +203,9 @@ static void clients_in_the_middle_of_something_do_not_hold_up_the_end(void **sta
 {
     (void)state;
     struct fixture fixture;
+    static const char put[] = "PUT /block HTTP/1.1\r\nHost: a\r\nContent-Length: 9999999\r\n\r\n";
     static const char *const beginnings[] = {"", "GET /li",
-                                             "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n",
-                                             "PUT /block HTTP/1.1\r\nHost: a\r\nContent-Length: "
-                                             "9999999\r\n\r\n"};
+                                             "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n", put};
     int fds[8];
     open_fixture(&fixture, 2, true);
     for (size_t i = 0; i < 8; i++) {
