@@ -99,7 +99,7 @@ static void disturb(struct rig *rig, struct totals *totals)
     if (bb_random_below(&rig->random, 3000) == 0) {
         bb_store_checkpoint(rig->store);
     }
-    if (bb_random_below(&rig->random, 20000) == 0) {
+    if (bb_random_below(&rig->random, 20000) == 0 && !rig->index_paused && !rig->queue_full) {
         (void)rig_idle(rig, 6000);
     }
     if (bb_random_below(&rig->random, 100) == 0) {

@@ -404,7 +404,8 @@ bool rig_turn(struct rig *rig)
     if (rig->after_turn != NULL) {
         rig->after_turn(rig->turn_context);
     }
-    return moved || bb_sim_io(rig->sim)->in_flight > 0 || memindex_pending(rig->mem) > 0;
+    return moved || bb_sim_io(rig->sim)->in_flight > 0 ||
+           (memindex_pending(rig->mem) > 0 && !rig->index_paused);
 }
 
 static bool any_busy(const struct rig *rig)
