@@ -119,9 +119,9 @@ static void requests_that_wait_for_a_recall_all_get_what_there_is(void **state)
     bench_close();
 }
 
-/* A reservation that waited for another cause must not inherit that cause's recall: the pools have
- * been filled again since. */
-static void every_507_has_a_recall_of_its_own(void **state)
+/* The last record of the index is used, and the record behind the checkpoint that told so is not
+ * something to fold: else the next checkpoint is wanted for ever. */
+static void a_checkpoint_that_frees_nothing_is_not_repeated(void **state)
 {
     (void)state;
     struct rig_config config = small_device();
@@ -318,7 +318,7 @@ int main(void)
         cmocka_unit_test(a_full_device_is_stopped_started_and_emptied),
         cmocka_unit_test(a_fragmented_device_refuses_large_blocks_only),
         cmocka_unit_test(requests_that_wait_for_a_recall_all_get_what_there_is),
-        cmocka_unit_test(every_507_has_a_recall_of_its_own),
+        cmocka_unit_test(a_checkpoint_that_frees_nothing_is_not_repeated),
         cmocka_unit_test(a_full_index_says_so_and_takes_blocks_again_after_deletes),
         cmocka_unit_test(refusing_with_a_full_index_writes_nothing),
         cmocka_unit_test(items_that_share_records_do_not_use_up_the_ring),
