@@ -100,7 +100,7 @@ static int open_ring(struct bb_worker *worker)
         .arena = &worker->arena,
         .context = worker,
         .send = send_to_control,
-        .pending_max = 2 * (worker->live_max + SPARE) + 256,
+        .pending_max = 2 * (worker->live_max + SPARE) + 300,
     };
     error = bb_port_open(&port, &worker->port);
     if (error != 0)
