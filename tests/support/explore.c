@@ -232,7 +232,9 @@ static void nested_recovery(struct explorer *explorer, const struct image *image
             over = rig_recover(crash) == 0;
             explorer->counts.nested += !over;
             cut_again(explorer, how);
-            if (start(explorer, "start after a cut in recovery", &content)) {
+            if ((n + how) % 3 == 0) {
+                rebuild(explorer, "rebuild after a cut in recovery", wanted);
+            } else if (start(explorer, "start after a cut in recovery", &content)) {
                 same(explorer, "start after a cut in recovery", wanted, &content);
             }
         }
@@ -356,6 +358,8 @@ static void check_image(struct explorer *explorer, const struct image *image)
     }
     const struct bb_recover_report *report = &explorer->crash.recovered.report;
     explorer->counts.dropped += report->dropped;
+    explorer->nested_due |= number % explorer->nested_every == 0;
+    bool items = report->items > 0; /* else recovery has hardly anything to do */
     if (report->slots_unexcused > 0) {
         complain(explorer, "a bad slot that no item excuses", BB_ERR_DAMAGED);
     }
@@ -383,7 +387,8 @@ static void check_image(struct explorer *explorer, const struct image *image)
         crash_is(explorer, image);
         run_engine(explorer);
     }
-    if (number % explorer->nested_every == 0) {
+    if (explorer->nested_due && items) {
+        explorer->nested_due = false;
         nested_recovery(explorer, image, &content);
         nested_rebuild(explorer, image, &content);
     }

@@ -34,7 +34,8 @@ struct explorer {
     unsigned random_images; /* per event, beside the systematic ones */
     unsigned engine_every;  /* each n-th image also runs the engine */
     unsigned nested_every;  /* each n-th image is cut again in recovery and rebuild */
-    unsigned copy_every;    /* each n-th image is also started with an older copy of the index */
+    bool nested_due;
+    unsigned copy_every; /* each n-th image is also started with an older copy of the index */
     struct memindex *copy;
     uint32_t late_record; /* polls by which the next journal write is late, 0: as it comes */
     bool lose_record;     /* canary: the newest durable record is missing from every image */

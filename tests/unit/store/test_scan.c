@@ -121,6 +121,22 @@ static void other_epoch_ends_the_chain_but_not_at_the_anchor(void **state)
     scribe_free(scribe);
 }
 
+/* Sequence, place and epoch are right, and yet it followed another record. */
+static void record_of_another_history_is_not_taken(void **state)
+{
+    (void)state;
+    struct scribe *scribe = scribe_new(1, 0);
+    struct reading reading;
+    struct bb_anchor anchor = scribe->anchor;
+    wide_window(scribe, 2, 0);
+    scribe->last.digest.bytes[3] ^= 1;
+    assert_true(scribe_record(scribe));
+    assert_int_equal(read_back(scribe, &anchor, &reading), 0);
+    assert_int_equal(reading.result.record_count, 1);
+    assert_int_equal(reading.result.last.sequence, 1);
+    scribe_free(scribe);
+}
+
 static void gap_without_proof_is_a_torn_tail(void **state)
 {
     (void)state;
@@ -217,6 +233,7 @@ int main(void)
         cmocka_unit_test(chain_is_followed_around_the_ring),
         cmocka_unit_test(record_zero_is_the_first_anchor),
         cmocka_unit_test(other_epoch_ends_the_chain_but_not_at_the_anchor),
+        cmocka_unit_test(record_of_another_history_is_not_taken),
         cmocka_unit_test(gap_without_proof_is_a_torn_tail),
         cmocka_unit_test(damaged_or_foreign_anchor_is_not_found),
         cmocka_unit_test(visitor_sees_items_in_order_and_may_stop),
