@@ -225,7 +225,7 @@ static void nested_recovery(struct explorer *explorer, const struct image *image
     struct rig *crash = &explorer->crash;
     struct bb_hash content;
     bool over = false;
-    for (uint64_t n = 1; !over; n++) {
+    for (uint64_t n = 1; !over && !explorer->muted; n++) {
         for (unsigned how = 0; how < 3 && !over; how++) {
             crash_is(explorer, image);
             bb_sim_cut_at(crash->sim, n);
@@ -240,7 +240,7 @@ static void nested_recovery(struct explorer *explorer, const struct image *image
         }
     }
     over = false;
-    for (uint64_t n = 1; !over; n++) { /* between and inside the folds */
+    for (uint64_t n = 1; !over && !explorer->muted; n++) { /* between and inside the folds */
         for (unsigned applied = 0; applied < 2 && !over; applied++) {
             crash_is(explorer, image);
             memindex_fail_fold(crash->mem, n, BB_ERR_CANCELLED, applied == 1);
@@ -277,7 +277,7 @@ static void nested_rebuild(struct explorer *explorer, const struct image *image,
 {
     struct rig *crash = &explorer->crash;
     bool over = false;
-    for (uint64_t n = 1; !over; n++) {
+    for (uint64_t n = 1; !over && !explorer->muted; n++) {
         for (unsigned how = 0; how < 3 && !over; how++) {
             crash_is(explorer, image);
             memindex_wipe(crash->mem);
@@ -289,7 +289,7 @@ static void nested_rebuild(struct explorer *explorer, const struct image *image,
         }
     }
     over = false;
-    for (uint64_t n = 1; !over; n++) {
+    for (uint64_t n = 1; !over && !explorer->muted; n++) {
         crash_is(explorer, image);
         memindex_wipe(crash->mem);
         memindex_fail_fold(crash->mem, n, BB_ERR_CANCELLED, n % 2 == 0);
