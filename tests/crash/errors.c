@@ -94,6 +94,7 @@ static int duplicates_heals_reads(void)
         return result;
     }
     rig_drop(&faults.rig); /* a recovery that re-hashes */
+    memindex_forget_jobs(faults.rig.mem);
     bb_sim_power_cut(faults.rig.sim, bb_sim_choose_random, &faults.rig.random);
     memset(faults.ops, 0, sizeof(faults.ops));
     result = faults_start();

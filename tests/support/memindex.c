@@ -283,6 +283,11 @@ void memindex_free(struct memindex *mem)
     free(mem);
 }
 
+void memindex_forget_jobs(struct memindex *mem)
+{
+    mem->task_count = 0;
+}
+
 void memindex_wipe(struct memindex *mem)
 {
     set_newest(mem, version_new(0));

@@ -34,6 +34,8 @@ struct memindex *memindex_new(const struct memindex_config *config);
 struct memindex *memindex_clone(const struct memindex *mem);
 /* Jobs still waiting are forgotten: a crash. */
 void memindex_free(struct memindex *mem);
+/* The process dies, the device stays as it is: nobody waits for an answer any more. */
+void memindex_forget_jobs(struct memindex *mem);
 
 /* As bb_lmdb_invalidate and bb_lmdb_format: no rows, no state row. */
 void memindex_wipe(struct memindex *mem);

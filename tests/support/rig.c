@@ -404,8 +404,7 @@ bool rig_turn(struct rig *rig)
     if (rig->after_turn != NULL) {
         rig->after_turn(rig->turn_context);
     }
-    return moved || bb_sim_io(rig->sim)->in_flight > 0 ||
-           (memindex_pending(rig->mem) > 0 && !rig->index_paused);
+    return moved || bb_sim_io(rig->sim)->in_flight > 0 || memindex_pending(rig->mem) > 0;
 }
 
 static bool any_busy(const struct rig *rig)
