@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Planted bugs: each breaks one rule of the store in one place, to prove that a harness would see
- * it. They exist only in the build with -DBB_PLANT=ON, which tests/plants makes for itself: there
- * bb_planted(NAME) is true if the environment's BB_PLANT, read once before main, names it (several
- * with commas). In every other build it is the constant false and the compiler removes what it
- * guards.
+ * Planted bugs and kill points, only in the build with -DBB_PLANT=ON that tests/plants makes for
+ * itself. In every other build both are constants and leave no code.
  *
- * tests/plants/table says which harness must catch which plant.
+ * A plant breaks one rule of the store in one place, to prove that a harness would see it:
+ * bb_planted(NAME) is true if the environment's BB_PLANT, read before main, names it (several with
+ * commas). tests/plants/table says which harness must catch which plant.
+ *
+ * At a kill point the process dies by SIGKILL if the environment's BB_KILL_POINT is NAME, or
+ * NAME:n for the n-th passage. tests/plants/kills.py passes all of them.
  */
 #ifndef BB_PLANT_H
 #define BB_PLANT_H
@@ -66,6 +68,7 @@
     x(NO_LOOK_AHEAD, "a valid record with D >= the gap proves a loss")                             \
     x(INDEX_OF_ANY_AGE, "the row's anchor is as new as the epoch and any carried anchor")          \
     x(INDEX_AS_OLD_AS_EPOCH, "the row's anchor is as new as any carried anchor")                   \
+    x(DATA_OF_ANY_EPOCH, "the index is never of a later epoch than the superblocks")               \
     x(SET_UNCHECKED, "count and set hash are compared")                                            \
     x(NO_REHASH, "recovery re-hashes live items above D")                                          \
     x(DROP_SKIPPED, "a dropped PUT counts as DELETE of its hash and of its unit")                  \
@@ -85,6 +88,37 @@
     /* bytes */                                                                                    \
     x(BIG_ENDIAN, "fields on disk are little-endian")                                              \
     x(PADDING_UNDIGESTED, "a digest covers the whole unit")
+
+/* x(NAME, where it stands) */
+#define BB_KILL_POINTS(x)                                                                          \
+    x(DATA_WRITTEN, "commit: a block is written, its commit not yet asked for")                    \
+    x(ITEM_APPENDED, "commit: an item has joined the window")                                      \
+    x(RECORD_SUBMITTED, "commit: a record is on its way")                                          \
+    x(RECORD_WRITTEN, "commit: a record is written, not flushed")                                  \
+    x(RECORD_FLUSHED, "commit: a record is durable, nobody has been told")                         \
+    x(REPLIED, "commit: the replies of a window are out")                                          \
+    x(CHECKPOINT_BEGUN, "checkpoint: its items are chosen")                                        \
+    x(PAGE_SUBMITTED, "descriptor write: a page is on its way")                                    \
+    x(PAGE_WRITTEN, "descriptor write: a page is written")                                         \
+    x(PAGES_WRITTEN, "checkpoint: all pages are written, none is flushed")                         \
+    x(PAGES_FLUSHED, "checkpoint: the pages are durable, the index knows nothing")                 \
+    x(SLICE_FOLDED, "checkpoint: a slice is in the index")                                         \
+    x(CHECKPOINT_ENDED, "checkpoint: the delta is dropped, no record carries the anchor")          \
+    x(ZONE_SUBMITTED, "zone opening: pages are on their way")                                      \
+    x(ZONE_WRITTEN, "zone opening: all pages are written, none is flushed")                        \
+    x(ZONE_FLUSHED, "zone opening: the pages are durable, the count is the old one")               \
+    x(ZONE_OPENED, "zone opening: the count is durable, the zone not used")                        \
+    x(SUPER_SUBMITTED, "superblock of the running engine: a pair is on its way")                   \
+    x(SUPER_FLUSHED, "superblock of the running engine: a pair is durable")                        \
+    x(START_CHECKED, "start: all is checked, nothing written")                                     \
+    x(START_PAGES_WRITTEN, "start: pages are written, not flushed")                                \
+    x(START_PAGES_FLUSHED, "start: pages are durable, the index is the old one")                   \
+    x(START_FOLDED, "start: a slice is in the index")                                              \
+    x(START_ANCHORED, "start: the index has the new anchor, the epoch is the old one")             \
+    x(EPOCH_COPY_WRITTEN, "epoch change: a superblock copy is written")                            \
+    x(EPOCH_PAIR_FLUSHED, "epoch change: a pair of copies is durable")                             \
+    x(EPOCH_CHANGED, "epoch change: over, nothing served yet")                                     \
+    x(STOP_MARKED, "clean stop: the mark is durable")
 /* clang-format on */
 
 #ifdef BB_PLANT
@@ -92,8 +126,14 @@
 enum bb_plant { BB_PLANTS(BB_PLANT_ENUM) BB_PLANT_COUNT };
 extern bool bb_plants[BB_PLANT_COUNT]; /* read-only after start */
 #define bb_planted(name) (bb_plants[BB_PLANT_##name])
+
+#define BB_KILL_ENUM(name, where) BB_KILL_##name,
+enum bb_kill_point { BB_KILL_POINTS(BB_KILL_ENUM) BB_KILL_COUNT };
+void bb_kill_point(enum bb_kill_point point); /* any thread */
+#define BB_KILL_POINT(name) bb_kill_point(BB_KILL_##name)
 #else
 #define bb_planted(name) false
+#define BB_KILL_POINT(name) ((void)0)
 #endif
 
 #endif

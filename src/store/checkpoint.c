@@ -128,6 +128,7 @@ static void page_written(struct bb_io_request *request)
     if (request->result != 0) {
         store_fail(store, request->result, "write of a descriptor page");
     }
+    BB_KILL_POINT(PAGE_WRITTEN);
     if (store->fatal == 0) {
         pages_continue(store);
     }
@@ -169,6 +170,7 @@ static void page_update(struct page_job *job)
                                         bb_planted(SLOT_IN_PLACE) ? newer : 1 - newer),
                   &job->pages[newer], BB_UNIT_SIZE, page_written);
     bb_io_submit(store->config.io, &job->write);
+    BB_KILL_POINT(PAGE_SUBMITTED);
 }
 
 static void slot_read(struct page_job *job)
@@ -217,6 +219,7 @@ static void pages_flushed(struct bb_store *store)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     BB_ASSERT(checkpoint->state == CHECKPOINT_FLUSH);
+    BB_KILL_POINT(PAGES_FLUSHED);
     if (bb_planted(INDEX_FIRST)) {
         checkpoint_finish(store);
         return;
@@ -238,6 +241,7 @@ static void pages_continue(struct bb_store *store)
     if (checkpoint->busy_jobs == 0) {
         BB_ASSERT(checkpoint->next == checkpoint->count);
         checkpoint->state = CHECKPOINT_FLUSH;
+        BB_KILL_POINT(PAGES_WRITTEN);
         if (bb_planted(NO_PAGE_FLUSH)) {
             pages_flushed(store);
             return;
@@ -306,6 +310,7 @@ static void checkpoint_finish(struct bb_store *store)
     store->counters.checkpoint_items += checkpoint->end - checkpoint->first;
     store->counters.checkpoint_last_ms = store->now_ms - checkpoint->started_ms;
     checkpoint->state = CHECKPOINT_IDLE;
+    BB_KILL_POINT(CHECKPOINT_ENDED);
     store->retry = true;
     store->reserve.retry = true;
 }
@@ -320,6 +325,7 @@ void checkpoint_folded(struct bb_store *store)
     if (store->fatal != 0) {
         return;
     }
+    BB_KILL_POINT(SLICE_FOLDED);
     store->index_room = checkpoint->job.room;
     store->config.index.refresh(store->config.index.context);
     if (checkpoint->job.fold.anchor == NULL ||
@@ -371,6 +377,7 @@ void checkpoint_turn(struct bb_store *store)
                                              ? &store->journal.flight
                                              : &store->journal.durable;
     checkpoint->wanted = false;
+    BB_KILL_POINT(CHECKPOINT_BEGUN);
     checkpoint->started_ms = store->now_ms;
     checkpoint->first = store->delta.first;
     checkpoint->end = durable->delta_end;

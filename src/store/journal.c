@@ -136,6 +136,7 @@ static void window_flushed(struct bb_store *store)
     }
     BB_ASSERT(journal->state == JOURNAL_FLUSHING);
     journal->state = JOURNAL_IDLE;
+    BB_KILL_POINT(RECORD_FLUSHED);
     BB_ASSERT(journal->flight.at.sequence == journal->durable.at.sequence + 1 ||
               bb_planted(IDLE_SHARES_NUMBER));
     for (uint64_t p = journal->flight_first; p < journal->flight.delta_end; p++) {
@@ -159,6 +160,7 @@ static void window_flushed(struct bb_store *store)
         BB_ASSERT(op->sequence == journal->durable.at.sequence);
         store_reply(store, op, 0);
     }
+    BB_KILL_POINT(REPLIED);
     store->retry = true;
 }
 
@@ -171,6 +173,7 @@ static void record_written(struct bb_io_request *request)
         store_fail(store, request->result, "write of a journal record");
         return;
     }
+    BB_KILL_POINT(RECORD_WRITTEN);
     if (bb_planted(FLUSH_BEFORE_COMPLETION)) {
         window_flushed(store);
         return;
@@ -244,6 +247,7 @@ static void record_submit(struct bb_store *store, uint32_t items, uint64_t posit
                   store->super.layout.journal_offset + position * BB_UNIT_SIZE, journal->buffer,
                   record.units * BB_UNIT_SIZE, record_written);
     bb_io_submit(store->config.io, &journal->request);
+    BB_KILL_POINT(RECORD_SUBMITTED);
     if (bb_planted(FLUSH_BEFORE_COMPLETION)) {
         flusher_want(store, &journal->waiter, window_flushed);
     }

@@ -61,6 +61,7 @@ static void join_window(struct bb_store *store, struct bb_op *op)
 {
     op->sequence = journal_window_sequence(store);
     op_push(&store->journal.window_ops, op);
+    BB_KILL_POINT(ITEM_APPENDED);
 }
 
 static void give_extent_back(struct bb_store *store, const struct bb_op *op)

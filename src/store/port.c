@@ -244,6 +244,7 @@ static void put_written(struct bb_io_request *io)
         request->done(request);
         return;
     }
+    BB_KILL_POINT(DATA_WRITTEN);
     request->op.kind = BB_OP_PUT;
     request->op.flags = request->flags;
     send_op(port, &request->op);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Recovery of a pair, every start: everything is checked, then descriptor pages, flush, index,
- * epoch. Owner: the caller's thread.
+ * epoch in the superblocks, epoch in the index. Owner: the caller's thread.
  *
  * Descriptors are never behind the index, and the epoch changes last: cut anywhere, the next start
- * finds the same anchor, or the new one with nothing behind it.
+ * finds the same anchor, or the new one with nothing behind it. The index learns of the epoch
+ * before anything is acknowledged in it, so a copy of the data device from before this start, which
+ * holds none of that, is older than the index says, also if no checkpoint follows.
  */
 #include "bb/recover.h"
 
@@ -55,6 +57,17 @@ static int check_uuids(struct bb_recovery *recovery, const struct bb_index_state
             "--rebuild",
             bb_text_of_uuid(&state->index, found), bb_text_of_uuid(&recovery->super.index, wanted));
     return 0;
+}
+
+static int check_epoch(struct bb_recovery *recovery, uint64_t row_epoch)
+{
+    if (row_epoch <= recovery->super.epoch || bb_planted(DATA_OF_ANY_EPOCH))
+        return 0;
+    return bb_explain(recovery->explain, BB_ERR_STALE_DATA,
+                      "data device: it is the older half, it was last started as epoch %llu, the "
+                      "index was there at epoch %llu, attach the newer data device, or give up "
+                      "what it held with bbfsck --rebuild",
+                      (unsigned long long)recovery->super.epoch, (unsigned long long)row_epoch);
 }
 
 /* Every crash leaves a row whose anchor is at least as new as the epoch's start and as what any
@@ -124,6 +137,8 @@ static int check_all(struct bb_recovery *recovery, const struct bb_recover_confi
     if (error == 0)
         error = bb_recovery_survey(recovery);
     if (error == 0)
+        error = check_epoch(recovery, state.epoch);
+    if (error == 0)
         error = check_age(recovery, &state.anchor);
     if (error == 0)
         error = scan_from_row(recovery, &state.anchor);
@@ -148,11 +163,13 @@ static int write_pages(struct bb_recovery *recovery)
     int error = bb_walk_run(&walk);
     if (error != 0)
         return error;
+    BB_KILL_POINT(START_PAGES_WRITTEN);
     error = bb_planted(RECOVER_NO_PAGE_FLUSH) ? 0 : bb_io_flush(recovery->config->io);
     if (error != 0)
         return bb_explain(recovery->explain, error,
                           "data device: flush of descriptor pages: %s, start again",
                           bb_err_text(error));
+    BB_KILL_POINT(START_PAGES_FLUSHED);
     return 0;
 }
 
@@ -170,6 +187,7 @@ static int fold_slice(struct folding *folding, const struct bb_anchor *anchor)
         .changes = folding->changes, .count = folding->count, .anchor = anchor};
     uint64_t room;
     int error = index->ops->fold(index->context, &fold, &folding->set, &room);
+    BB_KILL_POINT(START_FOLDED);
     folding->count = 0;
     return error == 0 ? 0 : refuse_index(folding->recovery, error);
 }
@@ -208,10 +226,8 @@ static int write_index(struct bb_recovery *recovery)
         return refuse_set(recovery, &folding.set);
     struct bb_anchor anchor = bb_recovery_new_anchor(recovery, &recovery->expected);
     error = fold_slice(&folding, &anchor);
-    if (error != 0)
-        return error;
-    index->ops->refresh(index->context);
-    return 0;
+    BB_KILL_POINT(START_ANCHORED);
+    return error;
 }
 
 static int write_super(struct bb_recovery *recovery)
@@ -233,7 +249,22 @@ static int write_super(struct bb_recovery *recovery)
         return bb_explain(recovery->explain, error,
                           "data device: writing the superblocks: %s, start again",
                           bb_err_text(error));
+    BB_KILL_POINT(EPOCH_CHANGED);
     recovery->report.epoch = super->epoch;
+    return 0;
+}
+
+/* Cut before this, the next start changes the epoch again: nothing was acknowledged in this one. */
+static int write_epoch(struct bb_recovery *recovery)
+{
+    const struct bb_index *index = recovery->config->index;
+    struct bb_index_fold fold = {.epoch = recovery->super.epoch};
+    struct bb_set set;
+    uint64_t room;
+    int error = index->ops->fold(index->context, &fold, &set, &room);
+    if (error != 0)
+        return refuse_index(recovery, error);
+    index->ops->refresh(index->context);
     return 0;
 }
 
@@ -269,6 +300,7 @@ int bb_recover(const struct bb_recover_config *config, struct bb_recovered *ret_
 {
     struct bb_recovery recovery;
     int error = check_all(&recovery, config, ret_explain);
+    BB_KILL_POINT(START_CHECKED);
     if (error == 0)
         error = heal_super(&recovery);
     if (error == 0)
@@ -287,6 +319,8 @@ int bb_recover(const struct bb_recover_config *config, struct bb_recovered *ret_
         error = write_index(&recovery);
     if (error == 0)
         error = write_super(&recovery);
+    if (error == 0)
+        error = write_epoch(&recovery);
     if (error != 0)
         return error;
     *ret_recovered = result_of(&recovery);

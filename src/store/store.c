@@ -179,6 +179,7 @@ static void retry_waiting(struct bb_store *store)
 
 static void clean_done(struct bb_store *store)
 {
+    BB_KILL_POINT(STOP_MARKED);
     store->stopped = true;
 }
 

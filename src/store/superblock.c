@@ -179,10 +179,13 @@ int bb_super_write(struct bb_io *io, struct bb_super *super)
         if (bb_planted(SUPER_ONE_COPY) && copy > 1)
             return bb_io_flush(io);
         int error = write_copy(io, super, copy);
+        BB_KILL_POINT(EPOCH_COPY_WRITTEN);
         if (bb_planted(SUPER_ONE_PAIR) && copy == 2)
             continue;
-        if (error == 0 && copy % 2 == 0)
+        if (error == 0 && copy % 2 == 0) {
             error = bb_io_flush(io);
+            BB_KILL_POINT(EPOCH_PAIR_FLUSHED);
+        }
         if (error != 0)
             return error;
     }

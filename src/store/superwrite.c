@@ -20,6 +20,7 @@ static void pair_flushed(struct bb_store *store)
 {
     struct super_write *write = &store->super_write;
     BB_ASSERT(write->pending == 0);
+    BB_KILL_POINT(SUPER_FLUSHED);
     if (write->next_copy == 1) {
         write->next_copy = 3;
         pair_submit(store);
@@ -66,6 +67,7 @@ static void pair_submit(struct bb_store *store)
                       BB_UNIT_SIZE, i == 0 ? first_done : second_done);
         bb_io_submit(store->config.io, &write->requests[i]);
     }
+    BB_KILL_POINT(SUPER_SUBMITTED);
 }
 
 void super_write_start(struct bb_store *store, void (*done)(struct bb_store *store))

@@ -20,6 +20,7 @@ static void super_done(struct bb_store *store)
 {
     struct zone_opening *opening = &store->zone;
     BB_ASSERT(opening->state == ZONE_SUPER);
+    BB_KILL_POINT(ZONE_OPENED);
     opening->state = ZONE_IDLE;
     if (!bb_planted(ZONE_USED_EARLY)) {
         bb_buddy_add_zone(store->buddy, opening->zone.first_unit, opening->zone.unit_count);
@@ -31,6 +32,7 @@ static void pages_flushed(struct bb_store *store)
 {
     BB_ASSERT(store->zone.state == ZONE_FLUSH);
     store->zone.state = ZONE_READY;
+    BB_KILL_POINT(ZONE_FLUSHED);
 }
 
 static void pages_write(struct bb_store *store);
@@ -56,6 +58,7 @@ static void pages_write(struct bb_store *store)
     }
     if (opening->slot == 2) {
         opening->state = ZONE_FLUSH;
+        BB_KILL_POINT(ZONE_WRITTEN);
         if (bb_planted(ZONE_NOT_FLUSHED)) {
             pages_flushed(store);
             return;
@@ -79,6 +82,7 @@ static void pages_write(struct bb_store *store)
                   count * BB_UNIT_SIZE, pages_done);
     opening->page += count;
     bb_io_submit(store->config.io, &opening->request);
+    BB_KILL_POINT(ZONE_SUBMITTED);
 }
 
 /* An eighth of a zone free and a whole 1 MiB extent: below that the next zone is opened. */
