@@ -50,6 +50,31 @@ bool bb_text_to_size(const char *text, uint64_t *ret_size)
     return true;
 }
 
+bool bb_text_to_ms(const char *text, uint64_t *ret_ms)
+{
+    static const struct {
+        const char *name;
+        uint64_t ms;
+    } units[] = {{"", 1000}, {"s", 1000}, {"ms", 1}, {"min", 60000}};
+    uint64_t value;
+    if (!digits_read(&text, &value))
+        return false;
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(text, units[i].name) == 0)
+            return !__builtin_mul_overflow(value, units[i].ms, ret_ms);
+    }
+    return false;
+}
+
+char *bb_text_of_ms(uint64_t ms, char *ret, size_t ret_size)
+{
+    BB_ASSERT(ret_size >= 24);
+    bool whole = ms % 1000 == 0;
+    (void)snprintf(ret, ret_size, "%llu%s", (unsigned long long)(whole ? ms / 1000 : ms),
+                   whole ? "s" : "ms");
+    return ret;
+}
+
 char *bb_text_of_size(uint64_t size, char *ret, size_t ret_size)
 {
     static const char *const names[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
