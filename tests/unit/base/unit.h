@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the unit tests of the lowest layers share: the seed of a random test, a death in a child, a
- * clock for printouts. Included once per test program. */
+ * What the unit tests share: the seed of a random test, a death in a child, a clock for printouts.
+ * Included once per test program. */
 #ifndef BB_UNIT_H
 #define BB_UNIT_H
 
@@ -23,8 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Seeds from BB_SEED, else from the kernel, and prints the seed. */
-static inline void unit_seed(struct bb_random *random)
+/* BB_SEED, else a seed from the kernel; printed. */
+static inline uint64_t unit_seed_value(void)
 {
     const char *given = getenv("BB_SEED");
     uint64_t seed;
@@ -32,7 +32,12 @@ static inline void unit_seed(struct bb_random *random)
     if (given != NULL)
         seed = strtoull(given, NULL, 0);
     print_message("BB_SEED=%" PRIu64 "\n", seed);
-    bb_random_seed(random, seed);
+    return seed;
+}
+
+static inline void unit_seed(struct bb_random *random)
+{
+    bb_random_seed(random, unit_seed_value());
 }
 
 /* Whether function(argument) ends the process by abort, as a failed BB_ASSERT does. */
