@@ -178,17 +178,23 @@ void bb_image_write(struct bb_image *image, uint64_t offset, const void *buf, si
 static void node_digest(struct bb_image_node *node, struct bb_hash *ret_digest)
 {
     if (!node->digest_known) {
-        struct bb_hash parts[BB_IMAGE_NODE_UNITS] = {0};
-        for (size_t i = 0; i < BB_IMAGE_NODE_UNITS; i++) {
+        struct {
+            uint64_t index;
+            struct bb_hash digest;
+        } parts[BB_IMAGE_NODE_UNITS];
+        size_t count = 0;
+        for (size_t i = 0; i < BB_IMAGE_NODE_UNITS && count < node->used; i++) {
             struct bb_image_unit *unit = node->units[i];
             if (!unit)
                 continue;
             if (!unit->digest_known)
                 bb_hash_of(unit->bytes, sizeof(unit->bytes), &unit->digest);
             unit->digest_known = true;
-            parts[i] = unit->digest;
+            parts[count].index = i;
+            parts[count++].digest = unit->digest;
         }
-        bb_hash_of(parts, sizeof(parts), &node->digest);
+        BB_ASSERT(count == node->used);
+        bb_hash_of(parts, count * sizeof(parts[0]), &node->digest);
         node->digest_known = true;
     }
     *ret_digest = node->digest;
