@@ -59,6 +59,12 @@ void bb_lmdb_index(struct bb_lmdb *lmdb, struct bb_index *ret_index);
 /* Lets go of the snapshot of the table's lookup; the next lookup or refresh takes a new one. */
 void bb_lmdb_rest(struct bb_lmdb *lmdb);
 
+/* The state row read by our own reader, without LMDB and without a claim: tells whose half a device
+ * is. BB_ERR_NOT_FORMATTED: no index of ours, or one without a row yet. BB_ERR_INDEX_DAMAGED: also
+ * when somebody writes to it at the moment; try again. */
+BB_MUST_USE int bb_lmdb_peek_state(const struct bb_device *device,
+                                   struct bb_index_state *ret_state);
+
 /* The state row, in a transaction of its own: first write to a fresh environment, last of a
  * rebuild. */
 BB_MUST_USE int bb_lmdb_put_state(struct bb_lmdb *lmdb, const struct bb_index_state *state);

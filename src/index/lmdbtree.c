@@ -344,3 +344,65 @@ int bb_lmdbtree_check(const struct bb_device *device, const void *head,
     bb_arena_close(&arena);
     return rc;
 }
+
+/* ---- the state row alone ---- */
+
+static int read_row(struct reader *reader, const struct lmdb_disk_db *main,
+                    struct bb_index_state *ret_state)
+{
+    struct lmdb_disk_db dbs[2];
+    struct node node;
+    unsigned count;
+    if (bb_le64_get(main->root) == LMDB_NO_PAGE)
+        return BB_ERR_NOT_FORMATTED;
+    int rc = check_main(reader, main, dbs);
+    if (rc < 0)
+        return rc;
+    if (bb_le64_get(dbs[1].root) == LMDB_NO_PAGE)
+        return BB_ERR_NOT_FORMATTED;
+    uint8_t *page = reader->levels[0].page;
+    rc = read_page(reader, bb_le64_get(dbs[1].root), LMDB_P_LEAF, page, &count);
+    if (rc == 0)
+        rc = count == 1 ? get_node(reader, page, 0, &node) : BB_ERR_INDEX_DAMAGED;
+    if (rc < 0)
+        return rc;
+    uint32_t size = node_size(&node.head);
+    if (bb_le16_get(node.head.flags) != 0 || size > node.room)
+        return BB_ERR_INDEX_DAMAGED;
+    return bb_index_state_decode(node.data, size, ret_state);
+}
+
+static int peek(const struct bb_device *device, uint8_t *head, uint8_t *page,
+                struct bb_index_state *ret_state)
+{
+    struct bb_lmdb_meta meta;
+    struct lmdb_disk_meta newest;
+    int rc = bb_device_read(device, 0, head, LMDB_HEAD_SIZE);
+    if (rc == 0)
+        rc = bb_lmdb_check_metas(head, LMDB_HEAD_SIZE, device->size, &meta);
+    if (rc < 0)
+        return rc;
+    memcpy(&newest, head + (meta.transaction % 2 == 0 ? 0 : meta.page_size), sizeof(newest));
+    struct reader reader = {.device = device,
+                            .page_size = meta.page_size,
+                            .last_page = meta.last_page,
+                            .transaction = meta.transaction};
+    reader.levels[0].page = page;
+    return read_row(&reader, &newest.main, ret_state);
+}
+
+int bb_lmdb_peek_state(const struct bb_device *device, struct bb_index_state *ret_state)
+{
+    struct bb_arena arena;
+    if (device->size < BB_LMDB_SIZE_MIN)
+        return BB_ERR_NOT_FORMATTED;
+    int rc = bb_arena_open(LMDB_HEAD_SIZE + LMDB_PAGE_SIZE_MAX, false, false, &arena);
+    if (rc < 0)
+        return rc;
+    uint8_t *head = bb_arena_alloc(&arena, LMDB_HEAD_SIZE, BB_UNIT_SIZE);
+    uint8_t *page = bb_arena_alloc(&arena, LMDB_PAGE_SIZE_MAX, BB_UNIT_SIZE);
+    BB_ASSERT(page != NULL); /* and head, which came first */
+    rc = peek(device, head, page, ret_state);
+    bb_arena_close(&arena);
+    return rc;
+}

@@ -18,13 +18,13 @@ LAYERS = {"base": 0, "format": 1, "alloc": 1, "io": 2, "index": 3, "store": 4, "
 # Headers that are no module of their own name, with the layer they belong to.
 HEADER_LAYER = {"assert": "base", "bits": "base", "le": "base", "clock": "base",
                 "plant": "base",
-                "format": "format", "codec": "format", "io": "io",
+                "format": "format", "codec": "format", "partition": "format", "io": "io",
                 "index": "index", "http": "http"}
 
 # Headers of libraries, with the only folders that may include them.
 LIBRARIES = {"liburing.h": ["src/io"], "liburing/": ["src/io"], "lmdb.h": ["src/index"],
              "llhttp.h": ["src/http"], "blkid/": ["src/offline"],
-             "jansson.h": ["src/http", "src/offline", "tools"]}
+             "jansson.h": ["src/http", "src/offline", "tools"], "ini.h": ["src/http"]}
 
 FILE_LINES = 600
 HEADER_LINES = 180

@@ -57,6 +57,29 @@ static void the_row_keeps_identity_and_changes_its_anchor_only_when_given_one(vo
     fixture_end(&fixture);
 }
 
+static void the_row_can_be_read_without_lmdb(void **state)
+{
+    struct bb_index_state wanted = fixture_state(), got;
+    struct bb_anchor anchor;
+    struct bb_set set;
+    uint64_t room;
+    const struct bb_index_fold fold = {.anchor = &anchor};
+    memset(&anchor, 0x5a, sizeof(anchor));
+    fixture_make(&fixture, sector_of(state), SIZE);
+    assert_int_equal(bb_lmdb_peek_state(&fixture.device, &got), BB_ERR_NOT_FORMATTED);
+    assert_int_equal(bb_lmdb_format(&fixture.device, fixture.directory), 0);
+    assert_int_equal(bb_lmdb_peek_state(&fixture.device, &got), BB_ERR_NOT_FORMATTED);
+    fixture_end(&fixture);
+    fixture_make_open(&fixture, sector_of(state), SIZE);
+    assert_int_equal(bb_lmdb_peek_state(&fixture.device, &got), 0);
+    assert_memory_equal(&got, &wanted, sizeof(wanted));
+    assert_int_equal(fixture.index.ops->fold(fixture.lmdb, &fold, &set, &room), 0);
+    assert_int_equal(bb_lmdb_peek_state(&fixture.device, &got), 0); /* beside the open one */
+    wanted.anchor = anchor;
+    assert_memory_equal(&got, &wanted, sizeof(wanted));
+    fixture_end(&fixture);
+}
+
 static void without_a_row_state_and_fold_are_refused(void **state)
 {
     struct bb_index_state row;
@@ -254,6 +277,7 @@ static void every_damaged_byte_of_the_row_is_noticed(void **state)
         assert_int_equal(fixture.index.ops->state(fixture.lmdb, &row), BB_ERR_INDEX_DAMAGED);
         assert_int_equal(fixture.index.ops->fold(fixture.lmdb, &fold, &set, &room),
                          BB_ERR_INDEX_DAMAGED);
+        assert_int_equal(bb_lmdb_peek_state(&fixture.device, &row), BB_ERR_INDEX_DAMAGED);
         row = fixture_state();
         assert_int_equal(bb_lmdb_put_state(fixture.lmdb, &row), 0);
     }
@@ -413,6 +437,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_prestate(name, s)
             TEST(folds_lookups_and_scans_agree_with_a_naive_model),
             TEST(the_row_keeps_identity_and_changes_its_anchor_only_when_given_one),
+            TEST(the_row_can_be_read_without_lmdb),
             TEST(without_a_row_state_and_fold_are_refused),
             TEST(blank_wiped_and_small_devices_are_not_formatted),
             TEST(format_over_a_used_index_leaves_an_empty_one),
