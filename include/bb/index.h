@@ -34,12 +34,16 @@ struct bb_index_state {
     struct bb_uuid index;
     struct bb_anchor anchor; /* of the newest complete checkpoint */
     struct bb_set set;       /* what the map holds now */
+    /* Of the newest start that ended with this index: a data device whose superblock is of an
+     * earlier epoch is an old copy. */
+    uint64_t epoch;
 };
 
 struct bb_index_fold {
     const struct bb_change *changes; /* ascending by hash, no duplicates */
     uint32_t count;                  /* at most slice_max */
     const struct bb_anchor *anchor;  /* set in the same transaction; NULL when more slices follow */
+    uint64_t epoch;                  /* set in the same transaction; 0: stays as it is */
 };
 
 /* Called for each entry in hash order; a value other than 0 stops the scan and is returned. */

@@ -17,7 +17,7 @@
 #define BB_INDEX_STATE_NAME "state"
 #define BB_INDEX_STATE_KEY "row"
 #define BB_INDEX_STATE_MAGIC "BBINDEX\n"
-#define BB_INDEX_VERSION 1u
+#define BB_INDEX_VERSION 2u /* 2: the row has an epoch */
 #define BB_INDEX_UNIT_BITS 40
 #define BB_INDEX_FLAGS_KNOWN BB_INDEX_CORRUPT
 
@@ -38,15 +38,16 @@ struct bb_disk_index_state {
     struct bb_disk_anchor anchor; /* of the newest complete checkpoint */
     struct bb_le64 count;         /* what the map holds now */
     struct bb_digest set_hash;
+    struct bb_le64 epoch;    /* of the newest start */
     struct bb_digest digest; /* of the row with this field zero */
 };
 
 #pragma GCC diagnostic pop
 
 BB_STATIC_ASSERT(sizeof(struct bb_disk_index_value) == 16);
-BB_STATIC_ASSERT(sizeof(struct bb_disk_index_state) == 144);
+BB_STATIC_ASSERT(sizeof(struct bb_disk_index_state) == 152);
 BB_STATIC_ASSERT(offsetof(struct bb_disk_index_state, anchor) == 48);
-BB_STATIC_ASSERT(offsetof(struct bb_disk_index_state, digest) == 128);
+BB_STATIC_ASSERT(offsetof(struct bb_disk_index_state, digest) == 136);
 
 void bb_index_value_encode(const struct bb_index_entry *entry,
                            struct bb_disk_index_value *ret_value);

@@ -51,6 +51,7 @@ void bb_index_state_encode(const struct bb_index_state *state, struct bb_disk_in
     bb_anchor_encode(&state->anchor, &row.anchor);
     row.count = bb_le64_make(state->set.count);
     row.set_hash = state->set.sum;
+    row.epoch = bb_le64_make(state->epoch);
     row_digest(&row, &row.digest);
     *ret_row = row;
 }
@@ -73,5 +74,6 @@ int bb_index_state_decode(const void *bytes, size_t size, struct bb_index_state 
     bb_anchor_decode(&row.anchor, &ret_state->anchor);
     ret_state->set.count = bb_le64_get(row.count);
     ret_state->set.sum = row.set_hash;
+    ret_state->epoch = bb_le64_get(row.epoch);
     return 0;
 }

@@ -167,6 +167,8 @@ static int op_fold(void *index, const struct bb_index_fold *fold, struct bb_set 
         rc = apply(lmdb, txn, fold, &tally);
     if (rc == 0 && fold->anchor != NULL)
         state.anchor = *fold->anchor;
+    if (fold->epoch != 0)
+        state.epoch = fold->epoch;
     if (rc == 0)
         rc = put_state(lmdb, txn, &state);
     rc = end(txn, rc);

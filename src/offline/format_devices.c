@@ -246,8 +246,10 @@ static int write_index(struct format *format)
     const struct bb_device *device = &format->index.device;
     struct bb_rundir rundir;
     struct bb_lmdb *lmdb;
-    struct bb_index_state state = {
-        .store = format->super.store, .index = format->super.index, .anchor = format->super.anchor};
+    struct bb_index_state state = {.store = format->super.store,
+                                   .index = format->super.index,
+                                   .anchor = format->super.anchor,
+                                   .epoch = format->super.epoch};
     int error = bb_rundir_make(&rundir);
     if (error != 0)
         return bb_explain(format->explain, error, "no temporary directory: %s, set TMPDIR",

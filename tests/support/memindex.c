@@ -17,7 +17,7 @@ struct record {
     struct bb_index_entry entry;
 };
 
-BB_STATIC_ASSERT(sizeof(struct bb_index_state) == 112); /* no padding: it is digested */
+BB_STATIC_ASSERT(sizeof(struct bb_index_state) == 120); /* no padding: it is digested */
 
 struct version {
     unsigned references;
@@ -198,6 +198,8 @@ static int op_fold(void *index, const struct bb_index_fold *fold, struct bb_set 
     }
     if (fold->anchor != NULL)
         merged->state.anchor = *fold->anchor;
+    if (fold->epoch != 0)
+        merged->state.epoch = fold->epoch;
     set_newest(mem, merged);
     if (fail)
         return mem->fail_error;

@@ -68,8 +68,10 @@ static void format(struct rig *rig)
                     BB_UNIT_SIZE);
     }
     free(unit);
-    struct bb_index_state state = {
-        .store = super.store, .index = super.index, .anchor = super.anchor};
+    struct bb_index_state state = {.store = super.store,
+                                   .index = super.index,
+                                   .anchor = super.anchor,
+                                   .epoch = super.epoch};
     memindex_put_state(rig->mem, &state);
 }
 

@@ -149,8 +149,10 @@ struct scribe *scribe_new_with_ring(uint64_t seed, uint32_t slice_max, uint64_t 
     super->anchor = scribe->anchor;
     super->epoch_first_sequence = 1;
     open_zones(scribe, 2);
-    struct bb_index_state state = {
-        .store = super->store, .index = super->index, .anchor = scribe->anchor};
+    struct bb_index_state state = {.store = super->store,
+                                   .index = super->index,
+                                   .anchor = scribe->anchor,
+                                   .epoch = super->epoch};
     memindex_put_state(scribe->mem, &state);
     error = bb_super_write(scribe->io, super);
     BB_ASSERT(error == 0);
