@@ -3,6 +3,7 @@
  */
 #include "small.h"
 
+#include "bb/bits.h"
 #include "bb/err.h"
 #include "bb/fill.h"
 
@@ -179,8 +180,8 @@ static void judge_fill(struct small *small, struct scene *scene, const struct bb
     struct bb_explain explain = {.text = ""};
     if (size > memory_size) {
         free(memory);
-        memory = malloc(size);
-        memory_size = size;
+        memory_size = bb_align_up(size, 64);
+        memory = aligned_alloc(64, memory_size);
         BB_ASSERT(memory != NULL);
     }
     memset(memory, 0, size);
