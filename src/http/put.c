@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * PUT, POST and DELETE of a block.
  *
- *   PUT:  [LOOKUP when the client waits for 100] -> RESERVE -> [BUFFER] -> body
+ *   PUT:  [LOOKUP when the client waits for 100] -> RESERVE -> [BUFFER -> RESERVE] -> body
  *         -> [LOOKUP when the body is large] -> COMMIT -> SEND
  *
  * The commit finds duplicates anyway, after their bytes were written; asking first costs a small
  * body more than it saves and spares a large one the write. Room is reserved before the body is
- * read, so that 507 and 503 cost the client no upload. What the head says about the body is turned
- * into values before a chunked body overwrites the head.
+ * read, so that 507 and 503 cost the client no upload. Who has to wait for a buffer holds no
+ * room meanwhile: what is reserved at a time is bounded by the buffers, and many senders cannot
+ * make a small device look full. What the head says about the body is turned into values before a
+ * chunked body overwrites the head.
  */
 #include "bb/conn.h"
 #include "bb/err.h"
@@ -150,8 +152,10 @@ static void reserved(struct bb_conn *conn, int result)
         return;
     }
     conn->reserved = true;
-    if (bb_worker_want_buffer(conn->worker, conn, conn->request.op.size))
+    if (conn->buf != NULL || bb_worker_want_buffer(conn->worker, conn, conn->request.op.size))
         bb_body_begin(conn);
+    else
+        bb_conn_let_go(conn);
 }
 
 static void committed(struct bb_conn *conn, int result)
@@ -177,7 +181,7 @@ void bb_put_step(struct bb_conn *conn, int result)
     else if (conn->state == BB_CONN_RESERVE)
         reserved(conn, result);
     else if (conn->state == BB_CONN_BUFFER)
-        bb_body_begin(conn);
+        reserve(conn);
     else if (conn->state == BB_CONN_COMMIT)
         committed(conn, result);
     else
