@@ -59,6 +59,8 @@ struct bb_conn {
     bool socket_busy;  /* event is pending */
     bool request_busy; /* request, or the status request in buf, is somebody else's */
     bool expired;      /* ran out of time: answer 408 when the cancelled receive returns */
+    bool shed;         /* expired, because its buffer is needed: answer 503 */
+    bool useful;       /* has had an answer */
     bool reset;        /* close hard, drop what was not sent */
     bool counted;      /* the request counts as running for a stop */
     bool close;        /* after this reply */
@@ -113,6 +115,8 @@ void bb_conn_start(struct bb_conn *conn, int fd, const struct bb_listener *liste
 void bb_conn_step(struct bb_conn *conn, int result);
 /* Ends a connection that waits for its client or for a buffer. May finish at once. */
 void bb_conn_abort(struct bb_conn *conn);
+/* Its buffer is needed by others: a body is answered with 503, all else ends. */
+void bb_conn_shed(struct bb_conn *conn);
 /* Its deadline has passed. */
 void bb_conn_expire(struct bb_conn *conn, uint64_t now_ms);
 /* Whether it waits for its client, not for us. */

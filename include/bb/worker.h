@@ -82,6 +82,13 @@ struct bb_accept {
     bool armed;
 };
 
+/* A connection that is to be ended, if it still waits for what it waited for then. */
+struct bb_victim {
+    struct bb_conn *conn;
+    uint64_t since_ms, blame;
+};
+#define BB_VICTIM_MAX 16u
+
 struct bb_worker {
     struct bb_shared *shared;
     uint32_t index;
@@ -100,9 +107,12 @@ struct bb_worker {
     struct bb_conn_queue waiting_small, waiting_large; /* for a buffer */
     struct bb_conn_queue unverified;                   /* read, not hashed yet */
     uint64_t check_at_ms;                              /* next look at the deadlines */
+    struct bb_victim victims[BB_VICTIM_MAX];           /* chosen at victims_ms for newcomers */
+    unsigned victim_next, victim_count;
+    uint64_t victims_ms;
     enum bb_phase phase_seen;
 
-    struct bb_queue handed; /* from worker 0: descriptor, listener */
+    struct bb_queue handed; /* from worker 0, to itself too: descriptor, listener */
     struct bb_accept accepts[BB_LISTENER_MAX];
     unsigned assigned[BB_WORKER_MAX]; /* worker 0: connections given to each */
     uint64_t accept_again_ms;         /* when to arm the listeners again, UINT64_MAX: they are */
@@ -161,8 +171,9 @@ void bb_accept_handed(struct bb_worker *worker);
 int bb_slow_wait(const struct bb_worker *worker, uint64_t now_ms);
 /* Ends what has run out of time; asks at most ten times per second. */
 void bb_slow_check(struct bb_worker *worker, uint64_t now_ms);
-/* Ends the connection that moves least for the time it takes, of those that wait for their client.
- * False when there is none. */
+/* Ends the connection that moves least for the time it takes, of those that wait for their client;
+ * one that had an answer within the last seconds only if there is no other. False when there is
+ * none. */
 bool bb_slow_shed(struct bb_worker *worker, uint64_t now_ms);
 /* Ends all connections that wait for their client; stop. `idle_only`: those without a request. */
 void bb_slow_end_all(struct bb_worker *worker, bool idle_only);

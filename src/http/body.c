@@ -135,6 +135,10 @@ void bb_body_begin(struct bb_conn *conn)
 
 static void too_slow(struct bb_conn *conn)
 {
+    if (conn->shed) {
+        bb_conn_line(conn, 503, "busy: others wait for the buffer of this slow body, try again");
+        return;
+    }
     bb_conn_line(conn, 408, "body: less than %u bytes in %u s, send it faster", BB_SLOW_BYTES,
                  BB_SLOW_MS / 1000);
 }

@@ -5,7 +5,7 @@
  *   HEAD      bytes              HEAD, SEND (refused), what the verb begins with, gone
  *   LOOKUP    store              RESERVE, BUFFER, COMMIT, READ, SEND
  *   RESERVE   store              BUFFER, CONTINUE, BODY, LOOKUP, COMMIT, SEND (503, 507)
- *   BUFFER    pool of buffers    CONTINUE, BODY, LOOKUP, COMMIT, READ, ASK, SEND (503)
+ *   BUFFER    pool of buffers    RESERVE, BODY, READ, ASK, SEND (503)
  *   CONTINUE  100 is sent        BODY, gone
  *   BODY      bytes              BODY, LOOKUP, COMMIT, ASK, SEND (4xx), gone
  *   COMMIT    store              SEND
@@ -54,7 +54,7 @@ void bb_conn_watch(struct bb_conn *conn, enum bb_conn_state state, uint64_t limi
 {
     uint64_t now_ms = bb_clock_ms();
     conn->state = state;
-    conn->expired = false;
+    conn->expired = conn->shed = false;
     conn->since_ms = conn->mark_ms = now_ms;
     conn->moved = conn->mark_moved = 0;
     conn->deadline_ms = now_ms + limit_ms;
@@ -190,6 +190,7 @@ static void head_arrived(struct bb_conn *conn, int result)
 
 static void next_request(struct bb_conn *conn)
 {
+    conn->useful = true;
     conn->head_len -= conn->head_used;
     if (conn->head_len > 0)
         memmove(conn->head, conn->head + conn->head_used, conn->head_len);
@@ -331,6 +332,7 @@ void bb_conn_start(struct bb_conn *conn, int fd, const struct bb_listener *liste
     conn->listener = listener;
     conn->socket_busy = conn->request_busy = conn->expired = conn->reset = false;
     conn->counted = conn->close = conn->body_unread = conn->reserved = conn->pinned = false;
+    conn->useful = false;
     conn->buf = NULL;
     conn->head_len = conn->head_used = conn->head_scanned = 0;
     conn->request = (struct bb_request){.done = request_done};
@@ -372,6 +374,18 @@ void bb_conn_abort(struct bb_conn *conn)
     BB_ASSERT(conn->socket_busy);
     conn->reset = conn->state == BB_CONN_SEND;
     conn->state = BB_CONN_CLOSING;
+    conn->deadline_ms = UINT64_MAX;
+    bb_ring_cancel(conn->worker->ring, &conn->event);
+}
+
+void bb_conn_shed(struct bb_conn *conn)
+{
+    if (conn->state != BB_CONN_BODY) {
+        bb_conn_abort(conn);
+        return;
+    }
+    BB_ASSERT(conn->socket_busy);
+    conn->expired = conn->shed = true;
     conn->deadline_ms = UINT64_MAX;
     bb_ring_cancel(conn->worker->ring, &conn->event);
 }
