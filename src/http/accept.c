@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Accepting and handing over. Worker 0 accepts for all: few long connections spread badly when the
  * kernel hashes them over several sockets. A worker at its limit ends its slowest connection for a
- * new one; the limit bounds the memory, so nobody waits for room.
+ * new one. That takes a turn of the loop; when many come at once, those without an object wait in
+ * the queue of those handed over until the ended ones have given theirs back.
  */
 #include "bb/clock.h"
 #include "bb/conn.h"
@@ -13,17 +14,19 @@
 
 #define AGAIN_MS 100u /* after accept failed for want of descriptors */
 
+static void refuse(struct bb_worker *worker, int fd)
+{
+    BB_COUNT(worker, refused, 1);
+    atomic_fetch_add_explicit(&worker->ended, 1, memory_order_relaxed);
+    (void)close(fd);
+}
+
 static void adopt(struct bb_worker *worker, int fd, const struct bb_listener *listener)
 {
+    BB_ASSERT(worker->free != NULL);
     if (worker->live_count >= worker->live_max)
         (void)bb_slow_shed(worker, bb_clock_ms());
     struct bb_conn *conn = worker->free;
-    if (conn == NULL || bb_board_phase(&worker->shared->board) >= BB_PHASE_STOPPING) {
-        BB_COUNT(worker, refused, 1);
-        atomic_fetch_add_explicit(&worker->ended, 1, memory_order_relaxed);
-        (void)close(fd);
-        return;
-    }
     worker->free = conn->next;
     conn->previous = NULL;
     conn->next = worker->live;
@@ -58,10 +61,6 @@ static void assign(struct bb_worker *acceptor, int fd, struct bb_listener *liste
     unsigned index = choose(acceptor);
     struct bb_worker *worker = &acceptor->shared->workers[index];
     acceptor->assigned[index]++;
-    if (worker == acceptor) {
-        adopt(worker, fd, listener);
-        return;
-    }
     struct bb_message message = {.word = (uint64_t)fd, .pointer = listener};
     if (!bb_queue_push(&worker->handed, message)) {
         BB_COUNT(acceptor, refused, 1);
@@ -69,14 +68,20 @@ static void assign(struct bb_worker *acceptor, int fd, struct bb_listener *liste
         (void)close(fd);
         return;
     }
-    bb_worker_wake(worker);
+    if (worker != acceptor)
+        bb_worker_wake(worker);
 }
 
 void bb_accept_handed(struct bb_worker *worker)
 {
+    bool stopping = bb_board_phase(&worker->shared->board) >= BB_PHASE_STOPPING;
     struct bb_message message;
-    while (bb_queue_pop(&worker->handed, &message))
-        adopt(worker, (int)message.word, message.pointer);
+    while ((stopping || worker->free != NULL) && bb_queue_pop(&worker->handed, &message)) {
+        if (stopping)
+            refuse(worker, (int)message.word);
+        else
+            adopt(worker, (int)message.word, message.pointer);
+    }
 }
 
 static void accepted(struct bb_event *event, int result, bool more)
