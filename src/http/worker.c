@@ -257,7 +257,9 @@ static bool has_work(void *context)
 {
     struct bb_worker *worker = context;
     const struct bb_shared *shared = worker->shared;
-    if (!bb_queue_is_empty(&worker->link->to_worker) || !bb_queue_is_empty(&worker->handed))
+    if (!bb_queue_is_empty(&worker->link->to_worker))
+        return true;
+    if (worker->free != NULL && !bb_queue_is_empty(&worker->handed))
         return true;
     if (bb_board_phase(&shared->board) != worker->phase_seen)
         return true;
