@@ -5,6 +5,7 @@
 #include "bb/clock.h"
 #include "bb/err.h"
 #include "bb/format_devices.h"
+#include "bb/partition.h"
 #include "bb/text.h"
 
 #include <getopt.h>
@@ -95,7 +96,10 @@ static int usage(FILE *out, int exit_code)
                     arguments[i].value != NULL ? arguments[i].value : "", arguments[i].help);
     fprintf(out, "  --%-10s %-5s %s\n  --%-10s %-5s %s\n", "help", "", "this text", "version", "",
             "version of the program");
-    fprintf(out, "\nSizes take K, M, G, T (powers of 1024).\n");
+    fprintf(out,
+            "\nSizes take K, M, G, T (powers of 1024). Partition types (sgdisk --typecode), by "
+            "which\nudev finds the halves: data %s\n%30s index %s\n",
+            BB_PARTITION_TYPE_DATA, "", BB_PARTITION_TYPE_INDEX);
     return exit_code;
 }
 

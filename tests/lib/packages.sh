@@ -6,12 +6,12 @@
 
 # shellcheck disable=SC2034  # the lists are read by who sources this
 BB_PACKAGES_BUILD="build-essential cmake ninja-build liburing-dev liblmdb-dev libssl-dev
-    libblkid-dev libjansson-dev node-llhttp libcmocka-dev"
+    libblkid-dev libjansson-dev libinih-dev node-llhttp libcmocka-dev"
 # shellcheck disable=SC2034
 BB_PACKAGES_DEMO="curl util-linux procps"
 # shellcheck disable=SC2034
 BB_PACKAGES_TESTS="lmdb-utils jq wrk nginx-light python3 gdisk e2fsprogs iproute2
-    nbdkit libnbd-bin fuse3
+    nbdkit libnbd-bin fuse3 udev mandoc python3-prometheus-client shellcheck dpkg-dev
     clang clang-format libclang-rt-14-dev"
 
 BB_POLICY=/usr/sbin/policy-rc.d

@@ -39,16 +39,16 @@ else
 fi
 
 rule='^[A-Z]+(\{[A-Za-z_]+\})?(==|!=|\+=|=|:=)"[^"]*"(, [A-Z]+(\{[A-Za-z_]+\})?(==|!=|\+=|=|:=)"[^"]*")*$'
-! grep -vE '^(#.*)?$' udev/60-buddy-blocks.rules | grep -vE "$rule"
-check "udev/60-buddy-blocks.rules is a list of comparisons and assignments" $?
+! grep -vE '^(#.*)?$' udev/65-buddy-blocks.rules | grep -vE "$rule"
+check "udev/65-buddy-blocks.rules is a list of comparisons and assignments" $?
 for label in bb-data bb-index; do
     grep -q "/dev/disk/by-partlabel/$label" systemd/bbd.service &&
         grep -qF "by\\x2dpartlabel-${label/-/\\x2d}.device" systemd/bbd.service &&
-        grep -q "\"[a-z|-]*$label" udev/60-buddy-blocks.rules
+        grep -q "\"[a-z|-]*$label" udev/65-buddy-blocks.rules
     check "unit and rules name the partition $label" $?
 done
 user=$(sed -n 's/^User=//p' systemd/bbd.service)
-grep -q "OWNER=\"$user\"" udev/60-buddy-blocks.rules
-check "the rules give the devices to the unit's user" $?
+grep -q "GROUP=\"$user\"" udev/65-buddy-blocks.rules
+check "the rules give the devices to the group of the unit's user" $?
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

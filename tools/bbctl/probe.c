@@ -92,6 +92,10 @@ static void print_udev(const struct found *found)
         print_encoded("ID_FS_LABEL_ENC", found->label);
     }
     printf("BUDDY_BLOCKS_ROLE=%s\nBUDDY_BLOCKS_STORE=%s\n", found->role, uuid);
+    for (char *at = uuid; *at != '\0'; at++)
+        if (*at == '-')
+            *at = '/';
+    printf("BUDDY_BLOCKS_ALIAS=/dev/buddyblocks/%s/%s\n", uuid, found->role);
 }
 
 static void print_found(const struct bb_ctl_options *options, const struct bb_device *device,
