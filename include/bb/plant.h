@@ -22,6 +22,7 @@
     x(SHORT_WRITE_ACCEPTED, "a short data write is a failed one")                                  \
     x(SHORT_RECORD_ACCEPTED, "a short journal write is fatal")                                     \
     x(FAILED_EXTENT_REUSED, "the extent of a failed data write is quarantined")                    \
+    x(PIECES_IN_FLIGHT, "an extent comes back when every write to it was reaped")                  \
     x(ACK_BEFORE_FLUSH, "replies go out for sequences <= D, for nothing else")                     \
     x(FLUSH_BEFORE_COMPLETION, "the flush is submitted when the record's completion was reaped")   \
     x(D_COUNTS_ISSUED, "a flush covers what had completed before it was submitted")                \
@@ -74,6 +75,7 @@
     x(DROP_SKIPPED, "a dropped PUT counts as DELETE of its hash and of its unit")                  \
     x(HEAL_DROPPED, "a dropped heal gives the hash its old unit and mark back")                    \
     x(MARK_REHASHED, "MARK items are never re-hashed")                                             \
+    x(DAMAGE_EXCUSED, "a bad slot of a page that no item mentions is damage")                      \
     x(OVERLAP_ACCEPTED, "an overlap is refused")                                                   \
     x(RECOVER_INDEX_FIRST, "recovery: descriptor pages, flush, then the index")                    \
     x(RECOVER_NO_PAGE_FLUSH, "recovery: a flush stands between pages and index")                   \

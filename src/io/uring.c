@@ -10,6 +10,7 @@
  */
 #include "bb/bits.h"
 #include "bb/err.h"
+#include "bb/plant.h"
 #include "ring_internal.h"
 
 #include <errno.h>
@@ -113,7 +114,7 @@ int bb_uring_piece_done(struct bb_ring *ring, struct bb_io_request *request, int
         request->result = result < 0 ? result : request->result + result;
     bool last = --request->pieces_left == 0;
     start_waiting(ring);
-    if (!last)
+    if (!last && !(bb_planted(PIECES_IN_FLIGHT) && result <= 0))
         return 0;
     if (request->result >= 0)
         result = (uint32_t)request->result == request->size ? 0 : BB_ERR_SHORT_IO;

@@ -84,6 +84,7 @@ static void report_damaged(struct run *run, const struct bb_page *page, bool men
     struct bb_walk *walk = run->walk;
     struct bb_recover_report *report = &run->recovery->report;
     uint64_t bad = (uint64_t)page->bad[0] + (uint64_t)page->bad[1];
+    mentioned = mentioned || bb_planted(DAMAGE_EXCUSED);
     if (!mentioned || page->trust == BB_PAGE_LOST)
         walk->damaged_count++;
     if (walk->write)
