@@ -38,6 +38,8 @@ enum bb_option_reload { BB_OPTION_RESTART, BB_OPTION_LIVE };
       "DELETE is for admin only")                                                                  \
     x(LISTEN, "server", "listen", LIST, "ADDR:PORT|unix:PATH", "127.0.0.1:10001 [::1]:10001",      \
       0, 16, RESTART, "addresses and unix sockets to serve")                                       \
+    x(ADMIN_SOCKET, "server", "admin-socket", PATH, "PATH", "", 0, 0, RESTART,                     \
+      "unix socket for bbctl; bbd.sock in the run-dir")                                            \
     x(HOST, "server", "host", LIST, "NAME", "", 0, 32, RESTART,                                    \
       "further names that this server is reached by")                                              \
     x(TOKENS, "server", "tokens", PATH, "FILE", "", 0, 0, LIVE,                                    \
