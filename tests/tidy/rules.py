@@ -51,7 +51,7 @@ ALLOCATION = ["malloc", "calloc", "realloc", "strdup", "strndup", "asprintf", "p
 ALLOCATORS = re.compile(r"^(src/base/arena\.c|src/io/(sim\w*|ring)\.c|src/http/server\.c"
                         r"|src/offline/.*|tools/.*|tests/.*)$")
 
-TOP = ["CMakeLists.txt", "LICENSE", "README.md", "include", "src", "systemd", "tests", "tools",
+TOP = ["CMakeLists.txt", "LICENSE", "README.md", "include", "share", "src", "systemd", "tests", "tools",
        "udev"]
 TOP_IGNORED = re.compile(r"^(\..*|build|build-.*)$")
 
