@@ -47,6 +47,7 @@ struct memindex {
     unsigned task_count, task_max;
     memindex_done_fn *done;
     void *done_context;
+    struct memindex_mirror mirror; /* index NULL: none */
 };
 
 static void *must(void *memory)
@@ -137,6 +138,11 @@ static struct version *version_merge(const struct version *old, const struct bb_
     return merged;
 }
 
+static bool entry_equal(const struct bb_index_entry *a, const struct bb_index_entry *b)
+{
+    return a->unit == b->unit && a->size == b->size && a->flags == b->flags;
+}
+
 static void set_newest(struct memindex *mem, struct version *version)
 {
     version_unref(mem->newest);
@@ -146,16 +152,29 @@ static void set_newest(struct memindex *mem, struct version *version)
 static int op_state(void *index, struct bb_index_state *ret_state)
 {
     const struct memindex *mem = index;
-    if (!mem->newest->has_state)
-        return BB_ERR_NOT_FORMATTED;
-    *ret_state = mem->newest->state;
-    return 0;
+    int result = mem->newest->has_state ? 0 : BB_ERR_NOT_FORMATTED;
+    if (mem->mirror.index != NULL) {
+        struct bb_index_state state;
+        int real = mem->mirror.index->ops->state(mem->mirror.index->context, &state);
+        BB_ASSERT(real == result);
+        BB_ASSERT(result != 0 || memcmp(&state, &mem->newest->state, sizeof(state)) == 0);
+    }
+    if (result == 0)
+        *ret_state = mem->newest->state;
+    return result;
 }
 
 static int op_lookup(void *index, const struct bb_hash *hash, struct bb_index_entry *ret_entry)
 {
     const struct memindex *mem = index;
-    return version_lookup(mem->visible, hash, ret_entry);
+    int result = version_lookup(mem->visible, hash, ret_entry);
+    if (mem->mirror.index != NULL) {
+        struct bb_index_entry entry;
+        int real = mem->mirror.index->ops->lookup(mem->mirror.index->context, hash, &entry);
+        BB_ASSERT(real == result);
+        BB_ASSERT(result != 0 || entry_equal(&entry, ret_entry));
+    }
+    return result;
 }
 
 /* A row that counts fewer records than a fold replaces or removes is not one that folds made. */
@@ -175,6 +194,19 @@ static uint64_t op_room(void *index)
         return UINT64_MAX;
     return mem->config.capacity > mem->newest->count ? mem->config.capacity - mem->newest->count
                                                      : 0;
+}
+
+static int fold_mirror(const struct memindex *mem, const struct bb_index_fold *fold,
+                       const struct version *merged)
+{
+    const struct bb_index *real = mem->mirror.index;
+    struct bb_set set;
+    uint64_t room;
+    if (real == NULL)
+        return 0;
+    int error = real->ops->fold(real->context, fold, &set, &room);
+    BB_ASSERT(error != 0 || bb_set_equal(&set, &merged->state.set));
+    return error;
 }
 
 static int op_fold(void *index, const struct bb_index_fold *fold, struct bb_set *ret_set,
@@ -200,6 +232,11 @@ static int op_fold(void *index, const struct bb_index_fold *fold, struct bb_set 
         merged->state.anchor = *fold->anchor;
     if (fold->epoch != 0)
         merged->state.epoch = fold->epoch;
+    int error = fold_mirror(mem, fold, merged);
+    if (error != 0) {
+        version_unref(merged);
+        return error;
+    }
     set_newest(mem, merged);
     if (fail)
         return mem->fail_error;
@@ -208,10 +245,37 @@ static int op_fold(void *index, const struct bb_index_fold *fold, struct bb_set 
     return 0;
 }
 
+struct comparison {
+    const struct version *version;
+    uint64_t at;
+};
+
+static int compare_one(void *context, const struct bb_hash *hash,
+                       const struct bb_index_entry *entry)
+{
+    struct comparison *comparison = context;
+    BB_ASSERT(comparison->at < comparison->version->count);
+    const struct record *record = &comparison->version->records[comparison->at++];
+    BB_ASSERT(bb_hash_equal(hash, &record->hash));
+    BB_ASSERT(entry_equal(entry, &record->entry));
+    return 0;
+}
+
+static void compare_all(const struct memindex *mem)
+{
+    const struct bb_index *real = mem->mirror.index;
+    struct comparison comparison = {.version = mem->newest};
+    int result = real->ops->scan(real->context, NULL, NULL, compare_one, &comparison);
+    BB_ASSERT(result == 0);
+    BB_ASSERT(comparison.at == mem->newest->count);
+}
+
 static int op_scan(void *index, const struct bb_hash *after, const struct bb_hash *below,
                    bb_index_visit_fn *visit, void *context)
 {
     struct memindex *mem = index;
+    if (mem->mirror.index != NULL)
+        compare_all(mem);
     struct version *version = version_ref(mem->newest); /* visit may fold */
     uint64_t at = 0;
     if (after != NULL) {
@@ -236,6 +300,8 @@ static void op_refresh(void *index)
     struct version *newest = version_ref(mem->newest);
     version_unref(mem->visible);
     mem->visible = newest;
+    if (mem->mirror.index != NULL)
+        mem->mirror.index->ops->refresh(mem->mirror.index->context);
 }
 
 static const struct bb_index_ops memindex_ops = {
@@ -292,6 +358,10 @@ void memindex_forget_jobs(struct memindex *mem)
 
 void memindex_wipe(struct memindex *mem)
 {
+    if (mem->mirror.index != NULL) {
+        int error = mem->mirror.wipe(mem->mirror.context);
+        BB_ASSERT(error == 0);
+    }
     set_newest(mem, version_new(0));
     op_refresh(mem);
 }
@@ -301,7 +371,59 @@ void memindex_put_state(struct memindex *mem, const struct bb_index_state *state
     struct version *version = version_merge(mem->newest, NULL, 0, true);
     version->has_state = true;
     version->state = *state;
+    if (mem->mirror.index != NULL) {
+        if (mem->mirror.put_state(mem->mirror.context, state) != 0) {
+            version_unref(version); /* the device died: whoever asks will hear of it */
+            return;
+        }
+    }
     set_newest(mem, version);
+}
+
+void memindex_set_mirror(struct memindex *mem, const struct memindex_mirror *mirror)
+{
+    mem->mirror = mirror != NULL ? *mirror : (struct memindex_mirror){0};
+    BB_ASSERT(mirror == NULL || mirror->index->slice_max >= mem->config.slice_max);
+}
+
+struct loading {
+    struct version *version;
+    uint64_t count_max;
+};
+
+static int load_one(void *context, const struct bb_hash *hash, const struct bb_index_entry *entry)
+{
+    struct loading *loading = context;
+    struct version *version = loading->version;
+    if (version->count == loading->count_max) {
+        loading->count_max *= 2;
+        version = must(
+            realloc(version, sizeof(*version) + loading->count_max * sizeof(version->records[0])));
+        loading->version = version;
+    }
+    struct record *record = &version->records[version->count++];
+    memset(record, 0, sizeof(*record)); /* padding */
+    record->hash = *hash;
+    record->entry.unit = entry->unit;
+    record->entry.size = entry->size;
+    record->entry.flags = entry->flags;
+    return 0;
+}
+
+int memindex_load(struct memindex *mem, const struct bb_index *index)
+{
+    struct loading loading = {.version = version_new(16), .count_max = 16};
+    int result = index->ops->state(index->context, &loading.version->state);
+    loading.version->has_state = result == 0;
+    if (result == 0 || result == BB_ERR_NOT_FORMATTED)
+        result = index->ops->scan(index->context, NULL, NULL, load_one, &loading);
+    if (result != 0) {
+        version_unref(loading.version);
+        return result;
+    }
+    set_newest(mem, loading.version);
+    op_refresh(mem);
+    return 0;
 }
 
 void memindex_tamper(struct memindex *mem, const struct bb_change *change)

@@ -54,6 +54,19 @@ uint64_t memindex_fold_count(const struct memindex *mem);
  * same: a commit whose answer was lost. k = 0 takes the plan back. */
 void memindex_fail_fold(struct memindex *mem, uint64_t k, int error, bool applied);
 
+/* A real index that gets everything this one gets; the answers must be the same, else the test is
+ * stopped. It has to hold the same when it is set. What it refuses does not happen here either. */
+struct memindex_mirror {
+    const struct bb_index *index;
+    void *context;
+    int (*wipe)(void *context);
+    int (*put_state)(void *context, const struct bb_index_state *state);
+};
+/* NULL: none. A clone has none. */
+void memindex_set_mirror(struct memindex *mem, const struct memindex_mirror *mirror);
+/* Becomes a copy of the other index: 0, or the error of its state row or scan. */
+int memindex_load(struct memindex *mem, const struct bb_index *index);
+
 struct bb_index memindex_index(struct memindex *mem);
 
 struct bb_index_port memindex_port(struct memindex *mem);

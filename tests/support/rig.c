@@ -14,7 +14,6 @@
 #include <string.h>
 
 #define ARENA_SIZE ((size_t)64 << 20)
-#define SCRATCH_SIZE ((size_t)8 << 20)
 #define NEVER UINT64_MAX
 
 static uint64_t or_default(uint64_t value, uint64_t otherwise)
@@ -103,7 +102,7 @@ void rig_open(struct rig *rig, const struct rig_config *config)
         rig->ops[i].buf = aligned_alloc(BB_UNIT_SIZE, BB_BLOCK_SIZE_MAX);
         BB_ASSERT(rig->ops[i].buf != NULL);
     }
-    rig->scratch = aligned_alloc(BB_UNIT_SIZE, SCRATCH_SIZE);
+    rig->scratch = aligned_alloc(BB_UNIT_SIZE, RIG_SCRATCH_SIZE);
     BB_ASSERT(rig->scratch != NULL);
     make_ids(rig);
     format(rig);
@@ -284,7 +283,7 @@ int rig_recover(struct rig *rig)
     struct bb_recover_config config = {.io = bb_sim_io(rig->sim),
                                        .index = &index,
                                        .scratch = rig->scratch,
-                                       .scratch_size = SCRATCH_SIZE};
+                                       .scratch_size = RIG_SCRATCH_SIZE};
     return bb_recover(&config, &rig->recovered, &rig->explain);
 }
 
@@ -300,7 +299,7 @@ int rig_rebuild(struct rig *rig)
     struct bb_recover_config config = {.io = bb_sim_io(rig->sim),
                                        .index = &index,
                                        .scratch = rig->scratch,
-                                       .scratch_size = SCRATCH_SIZE};
+                                       .scratch_size = RIG_SCRATCH_SIZE};
     int result = bb_rebuild(&config, &state.index, &rig->recovered, &rig->explain);
     if (result == 0) {
         rig->index_uuid = state.index;

@@ -27,6 +27,7 @@
 #define RIG_OP_MAX 128
 #define RIG_PORT_MAX 2
 #define RIG_QUEUE_MAX 16384
+#define RIG_SCRATCH_SIZE ((size_t)8 << 20)
 
 struct rig_config {
     uint64_t seed;
