@@ -11,7 +11,8 @@ import rules
 
 HEAD = "/* SPDX-License-Identifier: Apache-2.0\n * Sample.\n */\n"
 GOOD = {
-    "CMakeLists.txt": "", "LICENSE": "", "README.md": "", "systemd/a": "", "udev/a": "",
+    "CMakeLists.txt": "", "LICENSE": "", "README.md": "", "share/a": "", "systemd/a": "",
+    "udev/a": "",
     "tools/prog.c": HEAD + '#include "bb/high.h"\n',
     "include/bb/low.h": HEAD + "int bb_low_get(void);\n",
     "include/bb/high.h": HEAD + '#include "bb/low.h"\nint bb_high_get(void);\n',
