@@ -427,6 +427,16 @@ static void log_shape(const struct daemon *daemon, const struct bb_budget *budge
                                "transfer costs more; raise LimitMEMLOCK");
 }
 
+static int cannot_start(int error, const char *reason)
+{
+    const char *cure = bb_err_cure(error);
+    if (reason == NULL)
+        reason = bb_err_text(error);
+    bb_log(BB_LOG_ERROR, "cannot start: %s%s%s", reason, cure != NULL ? "; " : "",
+           cure != NULL ? cure : "");
+    return error;
+}
+
 static int start(struct daemon *daemon, const struct bb_budget *budget)
 {
     const struct options *options = &daemon->options;
@@ -446,10 +456,8 @@ static int start(struct daemon *daemon, const struct bb_budget *budget)
         .context = daemon,
     };
     int error = bb_server_start(&server, &daemon->server, &reason);
-    if (error != 0) {
-        bb_log(BB_LOG_ERROR, "cannot start: %s", reason != NULL ? reason : bb_err_text(error));
-        return error;
-    }
+    if (error != 0)
+        return cannot_start(error, reason);
     log_shape(daemon, budget, server.controller_inline);
     struct bb_startup_config startup = {
         .server = daemon->server,
@@ -461,7 +469,7 @@ static int start(struct daemon *daemon, const struct bb_budget *budget)
     error = bb_startup_open(&startup, &daemon->startup);
     if (error == 0)
         error = -pthread_create(&daemon->startup_thread, NULL, startup_main, daemon);
-    return error;
+    return error == 0 ? 0 : cannot_start(error, NULL);
 }
 
 /* Returns when a signal came or the process has to end otherwise: 0, or the error. */
@@ -531,6 +539,8 @@ int main(int argc, char **argv)
     bb_log_init("bbd", BB_LOG_INFO);
     parse_options(argc, argv, &daemon.options);
     int error = bb_hash_init();
+    if (error != 0)
+        (void)cannot_start(error, "no SHA-256 from OpenSSL");
     if (error == 0)
         error = choose_run_dir(&daemon.options);
     if (error == 0)
@@ -544,9 +554,10 @@ int main(int argc, char **argv)
     raise_descriptors(budget.connections);
     catch_sigbus(daemon.index.path);
     int signal_fd = open_signals();
-    daemon.wake_fd = eventfd(0, EFD_CLOEXEC);
+    if (signal_fd >= 0)
+        daemon.wake_fd = eventfd(0, EFD_CLOEXEC);
     if (signal_fd < 0 || daemon.wake_fd < 0)
-        return bb_err_exit(-errno);
+        return bb_err_exit(cannot_start(-errno, NULL));
     error = start(&daemon, &budget);
     if (error == 0)
         error = serve(&daemon, signal_fd);

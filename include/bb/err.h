@@ -47,7 +47,7 @@ enum bb_exit {
     BB_EXIT_USAGE = 2,
     BB_EXIT_REFUSED = 10,  /* a person must look: wrong device, damage, foreign half */
     BB_EXIT_HELD = 11,     /* another program holds a device */
-    BB_EXIT_RESOURCE = 12, /* io_uring, memlock, memory: the sentence names the cure */
+    BB_EXIT_RESOURCE = 12, /* io_uring, memlock, memory, files, threads: the sentence says more */
     BB_EXIT_IO = 13,       /* fatal I/O error while running: a restart re-verifies */
 };
 
@@ -68,7 +68,12 @@ const char *bb_err_text(int error);
 /* HTTP status for an error; 500 for errno values except ENOSPC (507) and ENOENT (404). */
 int bb_err_http(int error);
 
-/* Exit code for an error; BB_EXIT_IO for EIO, BB_EXIT_HELD for EBUSY, else BB_EXIT_FAILURE. */
+/* Exit code for an error; BB_EXIT_IO for EIO, BB_EXIT_HELD for EBUSY, BB_EXIT_RESOURCE for what
+ * bb_err_cure knows, else BB_EXIT_FAILURE. */
 int bb_err_exit(int error);
+
+/* What to do when the machine gave too little memory, too few descriptors or threads, and nothing
+ * is wrong with the devices. NULL for every other error; static storage. */
+const char *bb_err_cure(int error);
 
 #endif

@@ -83,6 +83,23 @@ int bb_err_exit(int error)
     case -EBUSY:
         return BB_EXIT_HELD;
     default:
-        return BB_EXIT_FAILURE;
+        return bb_err_cure(error) != NULL ? BB_EXIT_RESOURCE : BB_EXIT_FAILURE;
+    }
+}
+
+const char *bb_err_cure(int error)
+{
+    switch (error) {
+    case -ENOMEM:
+    case BB_ERR_MEMORY:
+        return "free memory or allow more of it, then start again";
+    case -EMFILE:
+        return "raise LimitNOFILE in the unit or `ulimit -n`, then start again";
+    case -ENFILE:
+        return "the machine has too many files open, close some, then start again";
+    case -EAGAIN:
+        return "raise TasksMax in the unit or `ulimit -u`, then start again";
+    default:
+        return NULL;
     }
 }

@@ -58,7 +58,9 @@ static int explained(const struct bb_startup *startup, int error, const struct b
 
 static int failed(int error, const char *what)
 {
-    bb_log(BB_LOG_ERROR, "%s: %s", what, bb_err_text(error));
+    const char *cure = bb_err_cure(error);
+    bb_log(BB_LOG_ERROR, "%s: %s%s%s", what, bb_err_text(error), cure != NULL ? "; " : "",
+           cure != NULL ? cure : "");
     return error;
 }
 
@@ -99,6 +101,8 @@ static int sync_devices(struct bb_startup *startup)
 /* Formatting is advice for a device that was never an index, and a danger for any other. */
 static const char *index_cure(int error)
 {
+    if (bb_err_cure(error) != NULL)
+        return bb_err_cure(error);
     switch (error) {
     case BB_ERR_NOT_FORMATTED:
         return "name the right device, or bring a lost index back with bbfsck --rebuild";
@@ -263,7 +267,7 @@ static int fill(struct bb_startup *startup)
     error = bb_fill(&startup->index, &startup->recovered.super, buddy, &set, &explain);
     if (error != 0) {
         (void)explained(startup, error, &explain);
-        return read_only(startup, error);
+        return bb_err_cure(error) != NULL ? error : read_only(startup, error);
     }
     error = bb_control_ready(shared->control, buddy, &set);
     if (error != 0)

@@ -77,9 +77,11 @@ int bb_fill(const struct bb_index *index, const struct bb_super *super, struct b
     int error = index->ops->scan(index->context, NULL, NULL, claim, &filling);
     if (filling.error != 0)
         return refuse(index, &filling, ret_explain);
-    if (error != 0)
-        return bb_explain(ret_explain, error, "index device: reading it: %s, run bbfsck --rebuild",
-                          bb_err_text(error));
+    if (error != 0) {
+        const char *cure = bb_err_cure(error);
+        return bb_explain(ret_explain, error, "index device: reading it: %s, %s",
+                          bb_err_text(error), cure != NULL ? cure : "run bbfsck --rebuild");
+    }
     bb_buddy_ready(buddy);
     *ret_set = filling.set;
     return 0;

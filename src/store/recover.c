@@ -29,8 +29,9 @@ static int refuse_index(struct bb_recovery *recovery, int error)
             "index device: full, run bbfsck --rebuild onto a larger one (%u bytes per "
             "block, %llu blocks)",
             BB_INDEX_BYTES_PER_BLOCK, (unsigned long long)recovery->report.blocks);
-    return bb_explain(recovery->explain, error, "index device: %s, run bbfsck --rebuild",
-                      bb_err_text(error));
+    const char *cure = bb_err_cure(error);
+    return bb_explain(recovery->explain, error, "index device: %s, %s", bb_err_text(error),
+                      cure != NULL ? cure : "run bbfsck --rebuild");
 }
 
 static bool uuid_equal(const struct bb_uuid *a, const struct bb_uuid *b)

@@ -240,9 +240,11 @@ static int fetch_from_index(struct run *run)
     const struct bb_index *index = run->recovery->config->index;
     bb_recovery_progress(run->recovery, "reading entries of damaged pages from the index", 0, 0);
     int error = index->ops->scan(index->context, NULL, NULL, fetch_one, run);
-    if (error != 0 && run->recovery->explain->text[0] == '\0')
-        return bb_explain(run->recovery->explain, error,
-                          "index device: reading it: %s, run bbfsck --rebuild", bb_err_text(error));
+    if (error != 0 && run->recovery->explain->text[0] == '\0') {
+        const char *cure = bb_err_cure(error);
+        return bb_explain(run->recovery->explain, error, "index device: reading it: %s, %s",
+                          bb_err_text(error), cure != NULL ? cure : "run bbfsck --rebuild");
+    }
     return error;
 }
 

@@ -65,6 +65,19 @@ static void numbers_of_nobody_have_a_text_too(void **state)
         assert_string_equal(bb_err_text(strange[i]), "unknown error");
 }
 
+static void want_of_resources_has_a_cure_and_nothing_else_has(void **state)
+{
+    static const int wants[] = {-ENOMEM, -EMFILE, -ENFILE, -EAGAIN, BB_ERR_MEMORY};
+    static const int others[] = {0, -EIO, -ENOSPC, BB_ERR_DAMAGED, BB_ERR_OVERLAP, BB_ERR_IO};
+    (void)state;
+    for (size_t i = 0; i < sizeof(wants) / sizeof(wants[0]); i++) {
+        assert_non_null(bb_err_cure(wants[i]));
+        assert_int_equal(bb_err_exit(wants[i]), BB_EXIT_RESOURCE);
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        assert_null(bb_err_cure(others[i]));
+}
+
 static void errno_maps_to_http_and_exit_as_promised(void **state)
 {
     (void)state;
@@ -75,6 +88,8 @@ static void errno_maps_to_http_and_exit_as_promised(void **state)
     assert_int_equal(bb_err_exit(-EIO), BB_EXIT_IO);
     assert_int_equal(bb_err_exit(-EBUSY), BB_EXIT_HELD);
     assert_int_equal(bb_err_exit(-EINVAL), BB_EXIT_FAILURE);
+    assert_int_equal(bb_err_exit(-ENOMEM), BB_EXIT_RESOURCE);
+    assert_int_equal(bb_err_exit(-EMFILE), BB_EXIT_RESOURCE);
     assert_int_equal(bb_err_exit(0), BB_EXIT_OK);
 }
 
@@ -86,6 +101,7 @@ int main(void)
         cmocka_unit_test(errno_keeps_the_text_of_the_c_library),
         cmocka_unit_test(numbers_of_nobody_have_a_text_too),
         cmocka_unit_test(errno_maps_to_http_and_exit_as_promised),
+        cmocka_unit_test(want_of_resources_has_a_cure_and_nothing_else_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
