@@ -10,6 +10,7 @@
 #include "bb/le.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 
@@ -17,6 +18,7 @@
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int once_result;
+static OSSL_LIB_CTX *library;
 static EVP_MD *sha256;
 static pthread_key_t context_key; /* carries the destructor; the value is in thread_context */
 static _Thread_local EVP_MD_CTX *thread_context;
@@ -30,7 +32,15 @@ static void thread_context_free(void *context)
 
 static void fetch(void)
 {
-    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    /* In a context of our own: the default one reads the machine's openssl.cnf, and OpenSSL 3.0
+     * crashes where there was no memory for it. */
+    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1)
+        library = OSSL_LIB_CTX_new();
+    if (library == NULL) {
+        once_result = -ENOMEM;
+        return;
+    }
+    sha256 = EVP_MD_fetch(library, "SHA256", NULL);
     if (sha256 == NULL || EVP_MD_get_size(sha256) != (int)sizeof(struct bb_hash)) {
         once_result = -ENOTSUP;
         return;
