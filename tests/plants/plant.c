@@ -4,6 +4,7 @@
  *
  *   BB_PLANT=NAME[,NAME...]      the bugs; an unknown name ends the program with 2
  *   BB_KILL_POINT=NAME[:N]       dies by SIGKILL there, at the N-th passage
+ *   BB_KILL_POINT=list           prints their names and ends
  *   BB_PLANT_TESTS=PATTERN       a program of cmocka runs only the tests of that name (with * and
  * ?)
  */
@@ -49,6 +50,12 @@ void bb_kill_point(enum bb_kill_point point)
 static void arm(const char *name)
 {
     size_t len = strcspn(name, ":");
+    if (strcmp(name, "list") == 0) {
+        for (unsigned i = 0; i < BB_KILL_COUNT; i++) {
+            puts(points[i]);
+        }
+        exit(0);
+    }
     atomic_store(&passages_left, name[len] == ':' ? strtol(name + len + 1, NULL, 10) : 1);
     while (chosen_point > 0) {
         chosen_point--;
