@@ -10,6 +10,8 @@ enum bb_log_level { BB_LOG_ERROR = 3, BB_LOG_WARNING = 4, BB_LOG_INFO = 6, BB_LO
 
 /* Lines above `level` are dropped (default BB_LOG_INFO). `program` is put before each line. */
 void bb_log_init(const char *program, enum bb_log_level level);
+/* Changes the level; any thread. */
+void bb_log_set_level(enum bb_log_level level);
 void bb_log(enum bb_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

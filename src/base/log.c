@@ -1,33 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Settings are written by bb_log_init before there are threads and only read afterwards. A line is
- * built on the stack and leaves in one write(2), so that lines of several threads do not mix. */
+ * Settings are written by bb_log_init before there are threads and only read afterwards, but for
+ * the level, which may change. A line is built on the stack and leaves in one write(2), so that
+ * lines of several threads do not mix. */
 #include "bb/log.h"
 
 #include "bb/assert.h"
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LINE_SIZE 1024
 
 static struct {
     char program[32]; /* with ": " behind it, or empty */
-    enum bb_log_level level;
+    _Atomic int level;
     bool to_journal;
 } settings = {.level = BB_LOG_INFO};
+
+/* JOURNAL_STREAM is DEVICE:INODE of what systemd has connected to the journal; stderr may have been
+ * redirected since (systemd.exec(5)). */
+static bool stderr_is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat status;
+    char ours[64];
+    if (stream == NULL || fstat(STDERR_FILENO, &status) != 0)
+        return false;
+    (void)snprintf(ours, sizeof(ours), "%ju:%ju", (uintmax_t)status.st_dev,
+                   (uintmax_t)status.st_ino);
+    return strcmp(stream, ours) == 0;
+}
 
 void bb_log_init(const char *program, enum bb_log_level level)
 {
     BB_ASSERT(program != NULL);
     BB_ASSERT(level >= BB_LOG_ERROR && level <= BB_LOG_DEBUG);
     (void)snprintf(settings.program, sizeof(settings.program), "%.28s: ", program);
-    settings.level = level;
-    settings.to_journal = getenv("JOURNAL_STREAM") != NULL;
+    bb_log_set_level(level);
+    settings.to_journal = stderr_is_journal();
 }
 
 /* Bytes that a snprintf of `result` left in a buffer of `size`. */
@@ -38,9 +56,15 @@ static size_t written(int result, size_t size)
     return (size_t)result < size ? (size_t)result : size - 1;
 }
 
+void bb_log_set_level(enum bb_log_level level)
+{
+    BB_ASSERT(level >= BB_LOG_ERROR && level <= BB_LOG_DEBUG);
+    atomic_store_explicit(&settings.level, level, memory_order_relaxed);
+}
+
 void bb_log(enum bb_log_level level, const char *format, ...)
 {
-    if (level > settings.level)
+    if ((int)level > atomic_load_explicit(&settings.level, memory_order_relaxed))
         return;
     int saved_errno = errno;
     char line[LINE_SIZE];

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int capture_ends[2];
 static int saved_stderr;
@@ -44,14 +45,47 @@ static void a_line_carries_the_program(void **state)
     assert_string_equal(text, "bbtest: disk 3 of four\n");
 }
 
-static void the_journal_gets_a_priority(void **state)
+static void a_redirected_stderr_is_not_the_journal(void **state)
 {
     (void)state;
     char text[256];
     setenv("JOURNAL_STREAM", "8:1234", 1);
+    capture_start();
+    bb_log_init("bbtest", BB_LOG_INFO);
+    unsetenv("JOURNAL_STREAM");
+    bb_log(BB_LOG_ERROR, "a");
+    capture_stop(text, sizeof(text));
+    assert_string_equal(text, "bbtest: a\n");
+}
+
+static void the_level_can_change(void **state)
+{
+    (void)state;
+    char text[256];
+    bb_log_init("bbtest", BB_LOG_INFO);
+    capture_start();
+    bb_log(BB_LOG_DEBUG, "a");
+    bb_log_set_level(BB_LOG_DEBUG);
+    bb_log(BB_LOG_DEBUG, "b");
+    bb_log_set_level(BB_LOG_ERROR);
+    bb_log(BB_LOG_WARNING, "c");
+    capture_stop(text, sizeof(text));
+    assert_string_equal(text, "bbtest: b\n");
+}
+
+static void the_journal_gets_a_priority(void **state)
+{
+    (void)state;
+    char text[256];
+    struct stat status;
+    char stream[64];
+    capture_start();
+    assert_int_equal(fstat(STDERR_FILENO, &status), 0);
+    (void)snprintf(stream, sizeof(stream), "%ju:%ju", (uintmax_t)status.st_dev,
+                   (uintmax_t)status.st_ino);
+    setenv("JOURNAL_STREAM", stream, 1);
     bb_log_init("bbtest", BB_LOG_DEBUG);
     unsetenv("JOURNAL_STREAM");
-    capture_start();
     bb_log(BB_LOG_ERROR, "a");
     bb_log(BB_LOG_WARNING, "b");
     bb_log(BB_LOG_INFO, "c");
@@ -123,6 +157,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_carries_the_program),
         cmocka_unit_test(the_journal_gets_a_priority),
+        cmocka_unit_test(a_redirected_stderr_is_not_the_journal),
+        cmocka_unit_test(the_level_can_change),
         cmocka_unit_test(lines_above_the_level_are_dropped),
         cmocka_unit_test(a_line_break_in_a_name_forges_no_second_line),
         cmocka_unit_test(a_long_line_is_cut_and_still_ends),
