@@ -66,6 +66,9 @@ const char *bb_config_text(const struct bb_config *config, enum bb_option_id id)
 BB_MUST_USE bool bb_config_next(const char **cursor, char *ret_word, size_t size);
 /* Whether the text of an option is the same in both. */
 bool bb_config_same(const struct bb_config *a, const struct bb_config *b, enum bb_option_id id);
+/* Puts an option back to what `running` has. */
+void bb_config_keep(struct bb_config *config, const struct bb_config *running,
+                    enum bb_option_id id);
 /* "default", "--NAME", "FILE:LINE". Returns ret. */
 char *bb_config_origin(const struct bb_config *config, enum bb_option_id id, char *ret,
                        size_t size);

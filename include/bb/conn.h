@@ -16,15 +16,9 @@
 
 #include <sys/uio.h>
 
-#define BB_IDLE_MS 75000u /* between requests */
-#define BB_HEAD_MS 10000u /* a whole head */
-#define BB_SLOW_MS 5000u  /* bodies and replies move at least ... in this time */
-#define BB_SLOW_BYTES (8192u * 5)
-#define BB_LINGER_MS 2000u /* reading what was sent in vain */
-#define BB_LINGER_BYTES (1u << 20)
-#define BB_BUFFER_WAIT_MS 10000u  /* for a buffer */
-#define BB_PIECE_SIZE (64u << 10) /* received and hashed at a time */
-#define BB_MISSING_MAX 10000u     /* hashes in one question */
+#define BB_LINGER_BYTES (1u << 20) /* read in vain, at most */
+#define BB_PIECE_SIZE (64u << 10)  /* received and hashed at a time */
+#define BB_MISSING_MAX 10000u      /* hashes in one question */
 #define BB_LIST_MAX 10000u
 #define BB_LIST_DEFAULT 1000u
 
@@ -63,6 +57,7 @@ struct bb_conn {
     bool useful;       /* has had an answer */
     bool reset;        /* close hard, drop what was not sent */
     bool counted;      /* the request counts as running for a stop */
+    bool trusted;      /* root or our own user, on a unix socket */
     bool close;        /* after this reply */
     bool body_unread;  /* the request announced a body that was not taken in whole */
     bool reserved;     /* request holds a reservation */
@@ -172,5 +167,7 @@ void bb_missing_body(struct bb_conn *conn);
 void bb_health_begin(struct bb_conn *conn);
 void bb_status_begin(struct bb_conn *conn);
 void bb_status_step(struct bb_conn *conn, int result);
+void bb_settings_begin(struct bb_conn *conn);
+void bb_settings_step(struct bb_conn *conn, int result);
 
 #endif

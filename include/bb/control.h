@@ -60,6 +60,8 @@ bool bb_control_has_work(void *control);
 void bb_control_run(struct bb_control *control);
 
 void bb_control_wake(struct bb_control *control);
+/* The board's beat, as its loop has last seen it. */
+unsigned bb_control_beat(const struct bb_control *control);
 /* The index service's on_done: context is the controller. */
 void bb_control_answered(void *control);
 

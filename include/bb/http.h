@@ -42,6 +42,7 @@ struct bb_http_request {
     /* The absolute-form authority, else the value of Host; absent only on HTTP/1.0. Its syntax was
      * checked; it may be empty. */
     struct bb_http_span host;
+    size_t field_count;
     unsigned minor;  /* 0 or 1; a later minor of HTTP/1 counts as 1 */
     bool keep_alive; /* what the client asked for; never after CONNECT */
     bool chunked;

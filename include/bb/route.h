@@ -6,7 +6,7 @@
  *   /block/<hash>/proof    GET HEAD
  *   /blocks                GET HEAD              list
  *   /blocks/missing        POST
- *   /livez /readyz /status /metrics   GET HEAD
+ *   /livez /readyz /status /metrics /config   GET HEAD
  */
 #ifndef BB_ROUTE_H
 #define BB_ROUTE_H
@@ -24,6 +24,7 @@ enum bb_route_op {
     BB_ROUTE_READYZ,
     BB_ROUTE_STATUS,
     BB_ROUTE_METRICS,
+    BB_ROUTE_CONFIG, /* the effective settings, for admin */
 };
 
 struct bb_route {

@@ -9,14 +9,14 @@
 
 #include "bb/worker.h"
 
-#define BB_DRAIN_MS 10000u /* for running requests at a stop */
-
 struct bb_server_config {
     const struct bb_device *data;  /* claimed; outlives the server */
     const struct bb_device *index; /* likewise */
     struct bb_budget budget;
     bool controller_inline;
     bool only_6_1;
+    const struct bb_config *settings; /* NULL: all defaults */
+    const struct bb_tokens *tokens;   /* NULL: none are needed; both are copied */
     bool auth_none;
     const char *const *hosts;
     size_t host_count;
@@ -37,7 +37,18 @@ struct bb_shared *bb_server_shared(struct bb_server *server);
 /* Moves the board on and lets every thread see it. */
 void bb_server_set_phase(struct bb_server *server, enum bb_phase phase);
 
-/* No new writes; returns when the running requests have ended, at most BB_DRAIN_MS later. */
+/* Limits, append-only and tokens from now on; each request sees the old ones or the new ones. False
+ * when a loop has not turned since the last time and may still use what would be overwritten. */
+BB_MUST_USE bool bb_server_reload(struct bb_server *server, const struct bb_config *settings,
+                                  const struct bb_tokens *tokens);
+
+/* Asks every loop to turn. */
+void bb_server_beat(struct bb_server *server);
+/* Whether every loop, the workers' and the controller's, has turned since the last bb_server_beat.
+ */
+bool bb_server_beating(const struct bb_server *server);
+
+/* No new writes; returns when the running requests have ended or the time for it is up. */
 void bb_server_drain(struct bb_server *server);
 /* Ends all connections; returns when they are gone. */
 void bb_server_hang_up(struct bb_server *server);

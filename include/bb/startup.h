@@ -27,6 +27,8 @@ BB_MUST_USE int bb_startup_open(const struct bb_startup_config *config,
 /* Runs it all, logs what was found and what went wrong. 0: writes are accepted, or reads only when
  * the index does not match (the board says so); else an error for bb_err_exit. */
 BB_MUST_USE int bb_startup_run(struct bb_startup *startup);
+/* Asks bb_startup_run to end at its next step, with BB_ERR_CANCELLED; any thread. */
+void bb_startup_cancel(struct bb_startup *startup);
 /* After the threads of the server that use the store are quiet and the engine has stopped. */
 void bb_startup_close(struct bb_startup *startup);
 

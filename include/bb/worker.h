@@ -17,6 +17,7 @@
 #include "bb/conn.h"
 #include "bb/control.h"
 #include "bb/gate.h"
+#include "bb/limits.h"
 #include "bb/listen.h"
 #include "bb/port.h"
 #include "bb/recover.h"
@@ -50,6 +51,8 @@ static inline void bb_counter_add(_Atomic uint64_t *counter, uint64_t amount)
 struct bb_shared {
     struct bb_board board;
     struct bb_gate gate;
+    struct bb_limits limits;
+    _Atomic(const char *) settings_page; /* JSON; as gate.tokens, replaced with care */
     struct bb_budget budget;
     const struct bb_device *data;
     const struct bb_device *index;
@@ -89,6 +92,9 @@ struct bb_victim {
 };
 #define BB_VICTIM_MAX 16u
 
+/* A setting that a reload may change. */
+#define BB_CONN_LIMIT(conn, name) BB_LIMIT(&(conn)->worker->shared->limits, name)
+
 struct bb_worker {
     struct bb_shared *shared;
     uint32_t index;
@@ -121,6 +127,7 @@ struct bb_worker {
     char date[32]; /* IMF-fixdate, terminated */
 
     struct bb_counters counters;
+    _Atomic unsigned beat;    /* the board's, as this loop has last seen it */
     _Atomic unsigned ended;   /* connections that came in and are gone */
     _Atomic unsigned open;    /* connections now */
     _Atomic unsigned running; /* requests begun before draining and not answered yet */

@@ -48,6 +48,8 @@ void bb_conn_send(struct bb_conn *conn, struct bb_http_reply *reply, const void 
     if (reply->content_length == 0)
         reply->content_length = size;
     reply->close = conn->close;
+    reply->cache_private =
+        atomic_load_explicit(&worker->shared->gate.tokens, memory_order_relaxed) != NULL;
     reply->keep_alive_1_0 = conn->http.minor == 0 && !conn->close;
     count_status(worker, reply->status);
 
@@ -57,7 +59,7 @@ void bb_conn_send(struct bb_conn *conn, struct bb_http_reply *reply, const void 
     conn->message = (struct msghdr){.msg_iov = conn->iov, .msg_iovlen = size > 0 ? 2 : 1};
     if (head_only)
         conn->message.msg_iovlen = 1;
-    bb_conn_watch(conn, BB_CONN_SEND, BB_SLOW_MS);
+    bb_conn_watch(conn, BB_CONN_SEND, BB_CONN_LIMIT(conn, slow_ms));
     submit(conn);
 }
 
@@ -105,6 +107,8 @@ void bb_conn_refuse(struct bb_conn *conn, const struct bb_http_refusal *refusal)
     struct bb_http_reply reply = {.status = refusal->status};
     if (refusal->status == 405)
         reply.allow = conn->route.allow;
+    if (refusal->status == 401)
+        reply.authenticate = BB_GATE_CHALLENGE;
     send_text(conn, &reply, (size_t)len);
 }
 

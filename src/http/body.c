@@ -101,7 +101,7 @@ static void send_continue(struct bb_conn *conn)
     conn->iov[0] = (struct iovec){.iov_base = (void *)(uintptr_t)continue_head,
                                   .iov_len = sizeof(continue_head) - 1};
     conn->message = (struct msghdr){.msg_iov = conn->iov, .msg_iovlen = 1};
-    bb_conn_watch(conn, BB_CONN_CONTINUE, BB_SLOW_MS);
+    bb_conn_watch(conn, BB_CONN_CONTINUE, BB_CONN_LIMIT(conn, slow_ms));
     conn->socket_busy = true;
     bb_ring_send(conn->worker->ring, conn->fd, &conn->message, &conn->event);
 }
@@ -128,7 +128,7 @@ void bb_body_begin(struct bb_conn *conn)
     } else if (conn->http.expect_continue && nothing_came) {
         send_continue(conn);
     } else {
-        bb_conn_watch(conn, BB_CONN_BODY, BB_SLOW_MS);
+        bb_conn_watch(conn, BB_CONN_BODY, BB_CONN_LIMIT(conn, slow_ms));
         receive(conn);
     }
 }
@@ -139,8 +139,8 @@ static void too_slow(struct bb_conn *conn)
         bb_conn_line(conn, 503, "busy: others wait for the buffer of this slow body, try again");
         return;
     }
-    bb_conn_line(conn, 408, "body: less than %u bytes in %u s, send it faster", BB_SLOW_BYTES,
-                 BB_SLOW_MS / 1000);
+    bb_conn_line(conn, 408, "body: less than %llu bytes in %u ms, send it faster",
+                 (unsigned long long)BB_CONN_LIMIT(conn, slow_bytes), BB_CONN_LIMIT(conn, slow_ms));
 }
 
 void bb_body_step(struct bb_conn *conn, int result)
@@ -157,7 +157,7 @@ void bb_body_step(struct bb_conn *conn, int result)
         bb_conn_sent(conn, result);
         if (conn->socket_busy)
             return;
-        bb_conn_watch(conn, BB_CONN_BODY, BB_SLOW_MS);
+        bb_conn_watch(conn, BB_CONN_BODY, BB_CONN_LIMIT(conn, slow_ms));
         receive(conn);
         return;
     }

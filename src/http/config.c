@@ -148,6 +148,14 @@ bool bb_config_same(const struct bb_config *a, const struct bb_config *b, enum b
     return strcmp(a->texts + a->settings[id].text, b->texts + b->settings[id].text) == 0;
 }
 
+void bb_config_keep(struct bb_config *config, const struct bb_config *running, enum bb_option_id id)
+{
+    const struct bb_setting setting = running->settings[id];
+    config->settings[id].source = BB_CONFIG_DEFAULT;
+    bool put = bb_config_put(config, id, running->texts + setting.text, &setting, false);
+    BB_ASSERT(put);
+}
+
 char *bb_config_origin(const struct bb_config *config, enum bb_option_id id, char *ret, size_t size)
 {
     const struct bb_setting *setting = &config->settings[id];

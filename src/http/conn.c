@@ -40,6 +40,7 @@ static const struct bb_verb verbs[] = {
     [BB_ROUTE_READYZ] = {bb_health_begin, NULL, NULL},
     [BB_ROUTE_STATUS] = {bb_status_begin, bb_status_step, NULL},
     [BB_ROUTE_METRICS] = {bb_status_begin, bb_status_step, NULL},
+    [BB_ROUTE_CONFIG] = {bb_settings_begin, bb_settings_step, NULL},
 };
 
 const struct bb_verb *bb_conn_verb(const struct bb_conn *conn)
@@ -118,6 +119,22 @@ static bool refuse_body(struct bb_conn *conn)
     return true;
 }
 
+/* Access comes first: who may do nothing here is not told what there is. */
+static bool admit(struct bb_conn *conn, struct bb_http_refusal *ret_refusal)
+{
+    const struct bb_visitor visitor = {.loopback = conn->listener->loopback,
+                                       .local = conn->listener->local,
+                                       .trusted = conn->trusted};
+    struct bb_http_refusal refusal;
+    int found = bb_route_find(&conn->http, &conn->route, &refusal);
+    if (bb_gate_check(&conn->worker->shared->gate, &visitor, &conn->http,
+                      found == 0 ? &conn->route : NULL, ret_refusal, NULL) != 0)
+        return false;
+    if (found != 0)
+        *ret_refusal = refusal;
+    return found == 0;
+}
+
 static void begin_request(struct bb_conn *conn)
 {
     struct bb_worker *worker = conn->worker;
@@ -130,10 +147,7 @@ static void begin_request(struct bb_conn *conn)
     conn->close = !conn->http.keep_alive;
     conn->body_unread = conn->http.chunked || conn->http.content_length > 0;
     conn->if_absent = conn->has_digest = false;
-    int status = bb_gate_check(&shared->gate, conn->listener->loopback, &conn->http, &refusal);
-    if (status == 0)
-        status = bb_route_find(&conn->http, &conn->route, &refusal);
-    if (status != 0) {
+    if (!admit(conn, &refusal)) {
         bb_conn_refuse(conn, &refusal);
         return;
     }
@@ -147,22 +161,28 @@ static void parse_head(struct bb_conn *conn)
     size_t size;
     int result = bb_http_parse_head(conn->head, conn->head_len, &conn->head_scanned, &conn->http,
                                     &size, &refusal);
-    if (result > 0) {
+    const unsigned size_max = BB_CONN_LIMIT(conn, head_size);
+    const unsigned fields_max = BB_CONN_LIMIT(conn, head_fields);
+    BB_ASSERT(size_max <= sizeof(conn->head));
+    if (result > 0 && size <= size_max && conn->http.field_count <= fields_max) {
         BB_ASSERT(size <= conn->head_len);
         conn->head_used = size;
         begin_request(conn);
         return;
     }
-    if (result == 0 && conn->head_len < sizeof(conn->head)) {
+    if (result == 0 && conn->head_len < size_max) {
         receive_head(conn);
         return;
     }
+    bool many = result > 0 && size <= size_max;
     memset(&conn->http, 0, sizeof(conn->http));
     conn->close = true;
     conn->body_unread = true; /* nobody knows what else is coming */
     BB_COUNT(conn->worker, requests, 1);
-    if (result == 0)
-        bb_conn_line(conn, 431, "head: more than %u bytes, send fewer fields", BB_HTTP_HEAD_MAX);
+    if (many)
+        bb_conn_line(conn, 431, "head: more than %u fields, send fewer", fields_max);
+    else if (result >= 0)
+        bb_conn_line(conn, 431, "head: more than %u bytes, send fewer fields", size_max);
     else
         bb_conn_refuse(conn, &refusal);
 }
@@ -172,7 +192,8 @@ static void head_arrived(struct bb_conn *conn, int result)
     if (conn->expired && conn->head_len > 0) {
         memset(&conn->http, 0, sizeof(conn->http));
         conn->close = conn->body_unread = true;
-        bb_conn_line(conn, 408, "head: not complete after %u s, send it faster", BB_HEAD_MS / 1000);
+        bb_conn_line(conn, 408, "head: not complete after %u ms, send it faster",
+                     BB_CONN_LIMIT(conn, head_ms));
         return;
     }
     if (conn->expired || result <= 0) {
@@ -183,8 +204,8 @@ static void head_arrived(struct bb_conn *conn, int result)
     conn->head_len += (size_t)result;
     BB_ASSERT(conn->head_len <= sizeof(conn->head));
     BB_COUNT(conn->worker, bytes_in, (uint64_t)result);
-    if (first && conn->deadline_ms > conn->since_ms + BB_HEAD_MS)
-        bb_conn_watch(conn, BB_CONN_HEAD, BB_HEAD_MS); /* it was idle */
+    if (first && conn->useful) /* it was idle; a fresh connection has its time from the start */
+        bb_conn_watch(conn, BB_CONN_HEAD, BB_CONN_LIMIT(conn, head_ms));
     parse_head(conn);
 }
 
@@ -196,11 +217,11 @@ static void next_request(struct bb_conn *conn)
         memmove(conn->head, conn->head + conn->head_used, conn->head_len);
     conn->head_used = conn->head_scanned = 0;
     if (conn->head_len > 0) {
-        bb_conn_watch(conn, BB_CONN_HEAD, BB_HEAD_MS);
+        bb_conn_watch(conn, BB_CONN_HEAD, BB_CONN_LIMIT(conn, head_ms));
         parse_head(conn);
         return;
     }
-    bb_conn_watch(conn, BB_CONN_HEAD, BB_IDLE_MS);
+    bb_conn_watch(conn, BB_CONN_HEAD, BB_CONN_LIMIT(conn, idle_ms));
     receive_head(conn);
 }
 
@@ -231,7 +252,7 @@ static void linger(struct bb_conn *conn)
         bb_conn_finish(conn);
         return;
     }
-    bb_conn_watch(conn, BB_CONN_LINGER, BB_LINGER_MS);
+    bb_conn_watch(conn, BB_CONN_LINGER, BB_CONN_LIMIT(conn, linger_ms));
     bb_conn_receive(conn, conn->head, sizeof(conn->head));
 }
 
@@ -330,13 +351,14 @@ void bb_conn_start(struct bb_conn *conn, int fd, const struct bb_listener *liste
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     conn->fd = fd;
     conn->listener = listener;
+    conn->trusted = listener->local && bb_peer_trusted(fd);
     conn->socket_busy = conn->request_busy = conn->expired = conn->reset = false;
     conn->counted = conn->close = conn->body_unread = conn->reserved = conn->pinned = false;
     conn->useful = false;
     conn->buf = NULL;
     conn->head_len = conn->head_used = conn->head_scanned = 0;
     conn->request = (struct bb_request){.done = request_done};
-    bb_conn_watch(conn, BB_CONN_HEAD, BB_HEAD_MS);
+    bb_conn_watch(conn, BB_CONN_HEAD, BB_CONN_LIMIT(conn, head_ms));
     receive_head(conn);
 }
 
@@ -398,8 +420,9 @@ static bool keeps_up(struct bb_conn *conn)
     bool unmarked = conn->mark_ms == conn->since_ms;
     if (conn->state != BB_CONN_BODY && conn->state != BB_CONN_SEND)
         return false;
-    uint64_t moved = conn->state == BB_CONN_SEND ? bb_peer_acked(conn->fd) : conn->moved;
-    bool enough = moved - conn->mark_moved >= BB_SLOW_BYTES;
+    bool sending = conn->state == BB_CONN_SEND;
+    uint64_t moved = sending && !conn->listener->local ? bb_peer_acked(conn->fd) : conn->moved;
+    bool enough = moved - conn->mark_moved >= BB_CONN_LIMIT(conn, slow_bytes);
     conn->mark_moved = moved;
     return enough || (conn->state == BB_CONN_SEND && unmarked);
 }
@@ -414,7 +437,7 @@ void bb_conn_expire(struct bb_conn *conn, uint64_t now_ms)
     BB_ASSERT(bb_conn_waits_for_client(conn));
     if (keeps_up(conn)) {
         conn->mark_ms = now_ms;
-        conn->deadline_ms = now_ms + BB_SLOW_MS;
+        conn->deadline_ms = now_ms + BB_CONN_LIMIT(conn, slow_ms);
         return;
     }
     if (conn->state != BB_CONN_LINGER && (conn->state != BB_CONN_HEAD || conn->head_len > 0))

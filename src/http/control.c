@@ -36,6 +36,7 @@ struct bb_control {
     _Atomic(struct bb_ring *) ring;
     _Atomic(struct command *) command;
     _Atomic bool answered; /* the index service has an answer that was not fetched yet */
+    _Atomic unsigned beat;
     _Atomic uint64_t free_units;
     _Atomic int largest_order;
 
@@ -88,6 +89,11 @@ void bb_control_wake(struct bb_control *control)
     struct bb_ring *ring = atomic_load_explicit(&control->ring, memory_order_acquire);
     if (ring != NULL)
         bb_ring_wake(ring);
+}
+
+unsigned bb_control_beat(const struct bb_control *control)
+{
+    return atomic_load(&control->beat);
 }
 
 void bb_control_answered(void *context)
@@ -270,6 +276,7 @@ static void job_done(void *context, struct bb_index_job *job)
 int bb_control_turn(struct bb_control *control, uint64_t now_ms)
 {
     BB_ASSERT(pthread_equal(control->owner, pthread_self()));
+    atomic_store(&control->beat, atomic_load(&control->config.board->beat));
     struct command *command =
         atomic_exchange_explicit(&control->command, NULL, memory_order_acq_rel);
     if (command != NULL)
@@ -292,6 +299,8 @@ bool bb_control_has_work(void *context)
     if (atomic_load_explicit(&control->command, memory_order_acquire) != NULL)
         return true;
     if (bb_board_phase(control->config.board) == BB_PHASE_LEAVING)
+        return true;
+    if (atomic_load(&control->config.board->beat) != atomic_load(&control->beat))
         return true;
     if (control->store == NULL || control->closed)
         return false;

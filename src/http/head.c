@@ -224,6 +224,7 @@ static int parser_run(struct parse *parse, llhttp_t *parser, const char *buf,
     if (llhttp_get_error_pos(parser) != buf + frame->size ||
         parse->field_count != frame->field_count || parse->target.at == NULL)
         return refuse(parse, 400, "ambiguous request head", nothing, "send it as RFC 9112 says");
+    parse->request.field_count = parse->field_count;
     return 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * TCP_INFO. In a file of its own: <linux/tcp.h> has the newer fields and cannot be included
+ * TCP_INFO and SO_PEERCRED. In a file of its own: <linux/tcp.h> has the newer fields and cannot be included
  * together with <netinet/tcp.h>.
  */
 #include "peer.h"
@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 uint64_t bb_peer_acked(int fd)
 {
@@ -18,4 +19,13 @@ uint64_t bb_peer_acked(int fd)
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
         return 0;
     return info.tcpi_bytes_acked;
+}
+
+bool bb_peer_trusted(int fd)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || len != sizeof(peer))
+        return false;
+    return peer.uid == 0 || peer.uid == geteuid();
 }

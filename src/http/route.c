@@ -18,6 +18,7 @@ enum resource {
     RESOURCE_READYZ,
     RESOURCE_STATUS,
     RESOURCE_METRICS,
+    RESOURCE_CONFIG,
     RESOURCE_NONE,
 };
 
@@ -39,6 +40,7 @@ static const struct {
     [RESOURCE_READYZ] = {"/readyz", "GET, HEAD", READS, BB_ROUTE_READYZ},
     [RESOURCE_STATUS] = {"/status", "GET, HEAD", READS, BB_ROUTE_STATUS},
     [RESOURCE_METRICS] = {"/metrics", "GET, HEAD", READS, BB_ROUTE_METRICS},
+    [RESOURCE_CONFIG] = {"/config", "GET, HEAD", READS, BB_ROUTE_CONFIG},
 #undef READS
 #undef BIT
 };

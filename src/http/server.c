@@ -18,6 +18,13 @@
 #define ARENA_EXTRA ((size_t)1 << 20)
 #define LOOK_NS 5000000
 #define LAST_WORDS_MS 1000u
+#define RELOAD_WAIT_MS 2000u
+
+/* What a reload replaces: one of two, the other may still be in use. */
+struct replaceable {
+    struct bb_tokens tokens;
+    char settings_page[BB_CONFIG_PAGE_MAX];
+};
 
 struct bb_server {
     struct bb_server_config config;
@@ -28,6 +35,8 @@ struct bb_server {
     int control_error;
     const char *control_reason;
     atomic_flag failing;
+    struct replaceable replaceable[2];
+    unsigned current; /* of replaceable */
 };
 
 static void pause_shortly(void)
@@ -95,13 +104,36 @@ static int open_control(struct bb_server *server)
     return bb_control_open(&config, &server->shared.control);
 }
 
+static void publish(struct bb_server *server, const struct bb_config *settings,
+                    const struct bb_tokens *tokens)
+{
+    static struct bb_config defaults;
+    struct bb_shared *shared = &server->shared;
+    struct replaceable *next = &server->replaceable[1 - server->current];
+    if (settings == NULL) {
+        bb_config_init(&defaults);
+        settings = &defaults;
+    }
+    if (tokens != NULL)
+        next->tokens = *tokens;
+    (void)bb_config_json(settings, next->settings_page);
+    bb_limits_set(&shared->limits, settings);
+    atomic_store(&shared->gate.append_only, bb_config_number(settings, BB_OPTION_APPEND_ONLY) != 0);
+    atomic_store_explicit(&shared->gate.tokens, tokens != NULL ? &next->tokens : NULL,
+                          memory_order_release);
+    atomic_store_explicit(&shared->settings_page, next->settings_page, memory_order_release);
+    server->current = 1 - server->current;
+}
+
 static int init_shared(struct bb_server *server)
 {
     const struct bb_server_config *config = &server->config;
     struct bb_shared *shared = &server->shared;
     bb_board_init(&shared->board, bb_clock_ms());
-    shared->gate = (struct bb_gate){
-        .auth_none = config->auth_none, .hosts = config->hosts, .host_count = config->host_count};
+    shared->gate.auth_none = config->auth_none;
+    shared->gate.hosts = config->hosts;
+    shared->gate.host_count = config->host_count;
+    publish(server, config->settings, config->tokens);
     shared->budget = config->budget;
     shared->data = config->data;
     shared->index = config->index;
@@ -200,6 +232,38 @@ void bb_server_set_phase(struct bb_server *server, enum bb_phase phase)
     bb_control_wake(server->shared.control);
 }
 
+void bb_server_beat(struct bb_server *server)
+{
+    atomic_fetch_add(&server->shared.board.beat, 1);
+    for (unsigned i = 0; i < server->shared.worker_count; i++)
+        bb_worker_wake(&server->shared.workers[i]);
+    bb_control_wake(server->shared.control);
+}
+
+bool bb_server_beating(const struct bb_server *server)
+{
+    unsigned beat = atomic_load(&server->shared.board.beat);
+    for (unsigned i = 0; i < server->shared.worker_count; i++)
+        if (atomic_load(&server->shared.workers[i].beat) != beat)
+            return false;
+    return bb_control_beat(server->shared.control) == beat;
+}
+
+bool bb_server_reload(struct bb_server *server, const struct bb_config *settings,
+                      const struct bb_tokens *tokens)
+{
+    uint64_t end_ms = bb_clock_ms() + RELOAD_WAIT_MS;
+    /* whoever began with what is now the other one must be through with it */
+    bb_server_beat(server);
+    while (!bb_server_beating(server)) {
+        if (bb_clock_ms() >= end_ms)
+            return false;
+        pause_shortly();
+    }
+    publish(server, settings, tokens);
+    return true;
+}
+
 static unsigned sum_running(const struct bb_server *server)
 {
     unsigned sum = 0;
@@ -218,15 +282,15 @@ static unsigned sum_open(const struct bb_server *server)
 
 void bb_server_drain(struct bb_server *server)
 {
-    uint64_t end_ms = bb_clock_ms() + BB_DRAIN_MS;
+    unsigned drain_ms = BB_LIMIT(&server->shared.limits, drain_ms);
+    uint64_t end_ms = bb_clock_ms() + drain_ms;
     bb_server_set_phase(server, BB_PHASE_DRAINING);
     while (sum_running(server) > 0 && bb_clock_ms() < end_ms &&
            !atomic_load(&server->shared.board.fatal))
         pause_shortly();
     unsigned left = sum_running(server);
     if (left > 0)
-        bb_log(BB_LOG_WARNING, "stop: %u requests did not end within %u s", left,
-               BB_DRAIN_MS / 1000);
+        bb_log(BB_LOG_WARNING, "stop: %u requests did not end within %u ms", left, drain_ms);
 }
 
 void bb_server_hang_up(struct bb_server *server)

@@ -51,11 +51,11 @@ static uint64_t slowness(struct bb_conn *conn, uint64_t now_ms, uint64_t fresh_m
     uint64_t elapsed = since(conn->since_ms, now_ms);
     uint64_t moved = conn->moved;
     if (conn->state == BB_CONN_SEND && elapsed > fresh_ms) {
-        uint64_t acked = bb_peer_acked(conn->fd);
+        uint64_t acked = conn->listener->local ? conn->moved : bb_peer_acked(conn->fd);
         if (conn->mark_ms == conn->since_ms) {
             conn->mark_ms = now_ms;
             conn->mark_moved = acked;
-            conn->deadline_ms = now_ms + BB_SLOW_MS;
+            conn->deadline_ms = now_ms + BB_CONN_LIMIT(conn, slow_ms);
         }
         elapsed = since(conn->mark_ms, now_ms);
         moved = acked - conn->mark_moved;

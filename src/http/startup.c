@@ -30,6 +30,7 @@ struct bb_startup {
     struct bb_index_service *service;
     struct bb_store_config store;
     uint64_t notified_ms;
+    _Atomic bool cancelled;
 };
 
 int bb_startup_open(const struct bb_startup_config *config, struct bb_startup **ret_startup)
@@ -280,17 +281,18 @@ static int fill(struct bb_startup *startup)
     return 0;
 }
 
+void bb_startup_cancel(struct bb_startup *startup)
+{
+    atomic_store(&startup->cancelled, true);
+}
+
 int bb_startup_run(struct bb_startup *startup)
 {
-    int error = sync_devices(startup);
-    if (error == 0)
-        error = open_index(startup);
-    if (error == 0)
-        error = recover(startup);
-    if (error == 0)
-        error = open_store(startup);
-    if (error == 0)
-        error = fill(startup);
+    static int (*const steps[])(struct bb_startup *) = {sync_devices, open_index, recover,
+                                                        open_store, fill};
+    int error = 0;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && error == 0; i++)
+        error = atomic_load(&startup->cancelled) ? BB_ERR_CANCELLED : steps[i](startup);
     return error;
 }
 

@@ -156,7 +156,7 @@ bool bb_worker_want_buffer(struct bb_worker *worker, struct bb_conn *conn, size_
         conn->buf = bb_buffers_get(&worker->buffers, size);
     if (conn->buf != NULL)
         return true;
-    bb_conn_watch(conn, BB_CONN_BUFFER, BB_BUFFER_WAIT_MS);
+    bb_conn_watch(conn, BB_CONN_BUFFER, BB_LIMIT(&worker->shared->limits, buffer_ms));
     worker->check_at_ms = bb_min_u64(worker->check_at_ms, bb_clock_ms() + 100);
     enqueue(queue, conn);
     return false;
@@ -263,6 +263,8 @@ static bool has_work(void *context)
         return true;
     if (bb_board_phase(&shared->board) != worker->phase_seen)
         return true;
+    if (atomic_load(&shared->board.beat) != atomic_load(&worker->beat))
+        return true;
     return shared->controller_inline && worker->index == 0 && bb_control_has_work(shared->control);
 }
 
@@ -341,6 +343,8 @@ static int turn(struct bb_worker *worker)
     struct bb_shared *shared = worker->shared;
     bool controls = shared->controller_inline && worker->index == 0;
     int control_wait = -1;
+    /* everything of the turn before this one is done with */
+    atomic_store(&worker->beat, atomic_load(&shared->board.beat));
     bb_accept_handed(worker);
     take_messages(worker);
     bool held = bb_port_turn(worker->port);

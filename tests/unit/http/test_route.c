@@ -47,6 +47,7 @@ static void every_resource_takes_its_methods_and_no_other(void **state)
         {"/readyz", "GET, HEAD", {BB_ROUTE_READYZ, BB_ROUTE_READYZ, NO, NO, NO, NO}, false},
         {"/status", "GET, HEAD", {BB_ROUTE_STATUS, BB_ROUTE_STATUS, NO, NO, NO, NO}, false},
         {"/metrics", "GET, HEAD", {BB_ROUTE_METRICS, BB_ROUTE_METRICS, NO, NO, NO, NO}, false},
+        {"/config", "GET, HEAD", {BB_ROUTE_CONFIG, BB_ROUTE_CONFIG, NO, NO, NO, NO}, false},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         for (int method = 0; method < METHOD_COUNT; method++) {

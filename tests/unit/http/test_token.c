@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The file of tokens: what it may hold, whose it may be, and that no refusal shows a secret. */
+#include "bb/token.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define HASH_A "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" /* hello */
+#define HASH_B "486ea46224d1bb4fb680f34f7c9ad96a8f24ec88be73ea8e5a6c65260e9cb8a7" /* world */
+
+static char path[] = "/tmp/bb-tokens-XXXXXX";
+static struct bb_tokens tokens;
+static char sentence[400];
+
+static int make_file(void **state)
+{
+    (void)state;
+    int fd = mkstemp(path);
+    return fd < 0 || bb_hash_init() != 0 ? -1 : close(fd);
+}
+
+static int remove_file(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+static bool reads(const char *text)
+{
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+    sentence[0] = '\0';
+    return bb_tokens_read(path, &tokens, sentence, sizeof(sentence));
+}
+
+static void lines_give_names_scopes_and_hashes(void **state)
+{
+    (void)state;
+    assert_true(reads("# comment\n\n  a.b-c_1   read,write  " HASH_A "  \nboss admin " HASH_B));
+    assert_int_equal(tokens.count, 2);
+    assert_string_equal(tokens.tokens[0].name, "a.b-c_1");
+    assert_int_equal(tokens.tokens[0].scopes, BB_SCOPE_READ | BB_SCOPE_WRITE);
+    assert_int_equal(tokens.tokens[1].scopes, BB_SCOPE_ALL);
+    assert_ptr_equal(bb_tokens_find(&tokens, "hello", 5), &tokens.tokens[0]);
+    assert_ptr_equal(bb_tokens_find(&tokens, "world", 5), &tokens.tokens[1]);
+    assert_null(bb_tokens_find(&tokens, "hello", 4));
+    assert_null(bb_tokens_find(&tokens, HASH_A, 64));
+}
+
+static void an_empty_file_lets_nobody_in(void **state)
+{
+    (void)state;
+    assert_true(reads(""));
+    assert_int_equal(tokens.count, 0);
+    assert_null(bb_tokens_find(&tokens, "", 0));
+}
+
+static void what_is_wrong_is_named_with_its_line_and_without_the_hash(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned line;
+        const char *words;
+    } cases[] = {
+        {"x read " HASH_A "\nx read " HASH_B "\n", 2, "second time"},
+        {"x read " HASH_A "\ny read " HASH_A "\n", 2, "token of x"},
+        {"x read\n", 1, "SHA-256"},
+        {"x read 2cf24dba5fb0a30e26e83b2ac5b9e29e\n", 1, "SHA-256"},
+        {"x read 2CF24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\n", 1, "SHA-256"},
+        {"x read " HASH_A " more\n", 1, "SHA-256"},
+        {"\nx all " HASH_A "\n", 2, "scopes"},
+        {"x read,read " HASH_A "\n", 1, "scopes"},
+        {"x read, " HASH_A "\n", 1, "scopes"},
+        {"x " HASH_A "\n", 1, "scopes"},
+        {"x/y read " HASH_A "\n", 1, "name"},
+        {"abcdefghijklmnopqrstuvwxyzabcdef read " HASH_A "\n", 1, "name"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char wanted[80];
+        (void)snprintf(wanted, sizeof(wanted), "%s:%u: ", path, cases[i].line);
+        assert_false(reads(cases[i].text));
+        if (strncmp(sentence, wanted, strlen(wanted)) != 0 ||
+            strstr(sentence, cases[i].words) == NULL)
+            fail_msg("\"%s\" is not \"%s ... %s\"", sentence, wanted, cases[i].words);
+        assert_null(strstr(sentence, "2cf24dba"));
+        assert_null(strstr(sentence, "2CF24dba"));
+    }
+}
+
+static void a_file_that_others_may_read_or_write_is_refused(void **state)
+{
+    (void)state;
+    static const mode_t wrong[] = {0640, 0604, 0620, 0602, 0610, 0601, 0666};
+    assert_true(reads("x read " HASH_A "\n"));
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        assert_int_equal(chmod(path, wrong[i]), 0);
+        assert_false(bb_tokens_read(path, &tokens, sentence, sizeof(sentence)));
+        assert_non_null(strstr(sentence, "chmod 600"));
+    }
+    assert_int_equal(chmod(path, 0400), 0);
+    assert_true(bb_tokens_read(path, &tokens, sentence, sizeof(sentence)));
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+static void a_file_of_somebody_else_is_refused(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_true(reads("x read " HASH_A "\n"));
+    assert_int_equal(chown(path, 12345, 0), 0);
+    assert_false(bb_tokens_read(path, &tokens, sentence, sizeof(sentence)));
+    assert_non_null(strstr(sentence, "belongs to user 12345"));
+    assert_int_equal(chown(path, 0, 0), 0);
+}
+
+static void what_is_no_file_is_refused(void **state)
+{
+    (void)state;
+    assert_false(bb_tokens_read("/nonexistent", &tokens, sentence, sizeof(sentence)));
+    assert_non_null(strstr(sentence, "No such file"));
+    assert_false(bb_tokens_read("/tmp", &tokens, sentence, sizeof(sentence)));
+}
+
+static void there_is_a_bound_on_tokens_and_on_lines(void **state)
+{
+    (void)state;
+    static char text[(BB_TOKEN_COUNT_MAX + 1) * 100];
+    size_t len = 0;
+    for (unsigned i = 0; i < BB_TOKEN_COUNT_MAX; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "t%u read %064x\n", i, i);
+    assert_true(reads(text));
+    assert_int_equal(tokens.count, BB_TOKEN_COUNT_MAX);
+    (void)snprintf(text + len, sizeof(text) - len, "more read %064x\n", 9999u);
+    assert_false(reads(text));
+    assert_non_null(strstr(sentence, ":257: "));
+    memset(text, 'x', 300);
+    text[300] = '\0';
+    assert_false(reads(text));
+    assert_non_null(strstr(sentence, ":1: "));
+}
+
+static void a_presented_token_is_bounded(void **state)
+{
+    (void)state;
+    char field[1600] = "Bearer ";
+    char presented[BB_TOKEN_LEN_MAX];
+    memset(field + 7, 'a', 1500);
+    assert_int_equal(bb_token_presented((struct bb_http_span){field, 7 + 512}, presented), 512);
+    assert_int_equal(bb_token_presented((struct bb_http_span){field, 7 + 513}, presented), 0);
+    memcpy(field, "Basic  ", 7); /* "aaaa" decodes to no colon; what matters is that it ends */
+    assert_int_equal(bb_token_presented((struct bb_http_span){field, 7 + 1364}, presented), 0);
+    assert_int_equal(bb_token_presented((struct bb_http_span){field, 7 + 1368}, presented), 0);
+    assert_int_equal(bb_token_presented((struct bb_http_span){NULL, 0}, presented), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lines_give_names_scopes_and_hashes),
+        cmocka_unit_test(an_empty_file_lets_nobody_in),
+        cmocka_unit_test(what_is_wrong_is_named_with_its_line_and_without_the_hash),
+        cmocka_unit_test(a_file_that_others_may_read_or_write_is_refused),
+        cmocka_unit_test(a_file_of_somebody_else_is_refused),
+        cmocka_unit_test(what_is_no_file_is_refused),
+        cmocka_unit_test(there_is_a_bound_on_tokens_and_on_lines),
+        cmocka_unit_test(a_presented_token_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, make_file, remove_file);
+}
