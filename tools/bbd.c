@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bbd, the daemon: options, devices, listeners, signals. Everything else is src/http.
+ * bbd, the daemon: devices, signals, start and stop. Settings, sockets and what systemd hears are
+ * in bbd/; everything else is src/http.
  *
  * The main thread waits for signals and for word from the start-up thread; SIGTERM and SIGINT stop
- * cleanly. A stop during recovery just ends: recovery can be cut anywhere.
+ * cleanly, SIGHUP reads the settings again.
  */
 #include "bb/bits.h"
 #include "bb/buddy.h"
@@ -12,14 +13,15 @@
 #include "bb/notify.h"
 #include "bb/startup.h"
 #include "bb/text.h"
+#include "bbd/listeners.h"
+#include "bbd/service.h"
+#include "bbd/settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,26 +32,20 @@
 #include <unistd.h>
 
 #define HOST_MAX 32
+#define HOST_SIZE 128
 #define CLAIM_WAIT_MS 10000u
 #define WORKERS_DEFAULT_MAX 8u
-#define CONNECTIONS_DEFAULT 1024u
-
-struct options {
-    const char *data, *index, *run_dir;
-    struct bb_listener listeners[BB_LISTENER_MAX];
-    unsigned listener_count;
-    bool listen_default;
-    unsigned workers;
-    unsigned connections;
-    uint64_t memory;
-    bool auth_none;
-    bool only_6_1;
-    char *hosts[HOST_MAX];
-    unsigned host_count;
-};
+#define CANCEL_WAIT_MS 5000
 
 struct daemon {
-    struct options options;
+    int argc;
+    char **argv;
+    struct bbd_settings settings;
+    const char *run_dir;
+    struct bbd_listeners listeners;
+    char host_names[HOST_MAX][HOST_SIZE];
+    const char *hosts[HOST_MAX];
+    unsigned host_count;
     struct bb_device data, index;
     struct bb_server *server;
     struct bb_startup *startup;
@@ -57,161 +53,84 @@ struct daemon {
     int startup_result;
     int wake_fd; /* eventfd: start-up has ended, or something is fatal */
     _Atomic bool started, fatal;
+    bool joined; /* the start-up thread */
 };
 
 static char sigbus_text[512];
 static size_t sigbus_len;
 
-static const char usage_text[] =
-    "usage: bbd --data DATA --index INDEX [options]\n"
-    "\n"
-    "  --data DATA           data device, formatted by bbformat\n"
-    "  --index INDEX         index device\n"
-    "  --listen ADDR:PORT    address to serve, may be repeated; 127.0.0.1:10001 and [::1]:10001\n"
-    "  --workers N           threads that serve connections; one per CPU, at most 8\n"
-    "  --memory SIZE         memory in all; 1/16 of the machine's, 24M to 256M\n"
-    "  --connections N       connections at a time; 1024\n"
-    "  --auth none           everybody who reaches the port may do everything; needed for any\n"
-    "                        address that is not loopback\n"
-    "  --host NAME           further name that this server is reached by, may be repeated\n"
-    "  --run-dir DIR         for the index's lock file; $RUNTIME_DIRECTORY or /run/buddy-blocks\n"
-    "  --version, --help\n";
+/* ---- settings ---- */
 
-_Noreturn static void usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
-_Noreturn static void usage(const char *format, ...)
+static uint64_t number(const struct daemon *daemon, enum bb_option_id id)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    (void)fputs("bbd: ", stderr);
-    (void)vfprintf(stderr, format, arguments);
-    (void)fputs("\nTry bbd --help.\n", stderr);
-    va_end(arguments);
-    exit(BB_EXIT_USAGE);
+    return bb_config_number(&daemon->settings.config, id);
 }
 
-/* ---- options ---- */
-
-static unsigned parse_count(const char *name, const char *text, uint64_t max)
+static const char *text(const struct daemon *daemon, enum bb_option_id id)
 {
-    uint64_t value;
-    if (!bb_text_to_u64(text, &value) || value < 1 || value > max)
-        usage("%s: %s is not a number from 1 to %llu", name, text, (unsigned long long)max);
-    return (unsigned)value;
+    return bb_config_text(&daemon->settings.config, id);
 }
 
-static void add_listener(struct options *options, const char *text)
+/* Names are compared in lower case. */
+static void list_hosts(struct daemon *daemon)
 {
-    if (options->listener_count == BB_LISTENER_MAX)
-        usage("--listen: more than %d addresses", BB_LISTENER_MAX);
-    if (!bb_listener_parse(text, &options->listeners[options->listener_count]))
-        usage("--listen: %s is not ADDR:PORT with a numeric address, like 127.0.0.1:10001 or "
-              "[::1]:10001",
-              text);
-    options->listener_count++;
+    const char *cursor = text(daemon, BB_OPTION_HOST);
+    while (daemon->host_count < HOST_MAX &&
+           bb_config_next(&cursor, daemon->host_names[daemon->host_count], HOST_SIZE)) {
+        char *name = daemon->host_names[daemon->host_count];
+        for (char *at = name; *at != '\0'; at++)
+            if (*at >= 'A' && *at <= 'Z')
+                *at = (char)(*at - 'A' + 'a');
+        daemon->hosts[daemon->host_count++] = name;
+    }
 }
 
-static void add_host(struct options *options, const char *text)
+/* Ends the program when the settings are wrong, or were only to be checked. */
+static void take_settings(struct daemon *daemon, int argc, char **argv)
 {
-    if (options->host_count == HOST_MAX)
-        usage("--host: more than %d names", HOST_MAX);
-    char *name = strdup(text);
-    if (name == NULL || text[0] == '\0')
-        usage("--host: a name is missing");
-    for (char *at = name; *at != '\0'; at++)
-        if (*at >= 'A' && *at <= 'Z')
-            *at = (char)(*at - 'A' + 'a');
-    options->hosts[options->host_count++] = name;
-}
-
-static void take_option(struct options *options, int option)
-{
-    switch (option) {
-    case 'd':
-        options->data = optarg;
-        break;
-    case 'i':
-        options->index = optarg;
-        break;
-    case 'l':
-        add_listener(options, optarg);
-        break;
-    case 'w':
-        options->workers = parse_count("--workers", optarg, BB_WORKER_MAX);
-        break;
-    case 'm':
-        if (!bb_text_to_size(optarg, &options->memory) || options->memory < BB_MEMORY_MIN)
-            usage("--memory: %s is not a size of at least 24M", optarg);
-        break;
-    case 'a':
-        if (strcmp(optarg, "none") != 0)
-            usage("--auth: %s is not known, only none is", optarg);
-        options->auth_none = true;
-        break;
-    case 'h':
-        add_host(options, optarg);
-        break;
-    case 'c':
-        options->connections = parse_count("--connections", optarg, 1000000);
-        break;
-    case 'r':
-        options->run_dir = optarg;
-        break;
-    case '6':
-        options->only_6_1 = true;
-        break;
-    case 'V':
-        (void)puts("bbd " BB_VERSION);
+    char sentence[BB_CONFIG_SENTENCE_MAX];
+    daemon->argc = argc;
+    daemon->argv = argv;
+    if (!bbd_settings_make(argc, argv, &daemon->settings, sentence)) {
+        bb_log(BB_LOG_ERROR, "%s", sentence);
+        if (getenv("JOURNAL_STREAM") == NULL)
+            (void)fputs("Try bbd --help.\n", stderr);
+        exit(BB_EXIT_USAGE);
+    }
+    if (daemon->settings.check_only) {
+        bb_config_print(&daemon->settings.config, stdout);
+        if (daemon->settings.with_tokens)
+            (void)printf("# %u tokens\n", daemon->settings.tokens.count);
         exit(BB_EXIT_OK);
-    case 'H':
-        (void)fputs(usage_text, stdout);
-        exit(BB_EXIT_OK);
-    default:
-        usage("that is not an option");
     }
+    bb_log_set_level(bbd_settings_log_level(&daemon->settings));
+    list_hosts(daemon);
 }
 
-static void check_options(struct options *options)
+/* All or nothing: with anything wrong the old settings stay. */
+static void reload(struct daemon *daemon)
 {
-    if (options->data == NULL || options->index == NULL)
-        usage("--data and --index are needed");
-    options->listen_default = options->listener_count == 0;
-    if (options->listen_default) {
-        add_listener(options, "127.0.0.1:10001");
-        add_listener(options, "[::1]:10001");
+    static struct bbd_settings fresh;
+    char sentence[BB_CONFIG_SENTENCE_MAX];
+    bbd_notify_reloading();
+    bool ok = bbd_settings_make(daemon->argc, daemon->argv, &fresh, sentence);
+    if (ok) {
+        bbd_settings_keep(&fresh, &daemon->settings);
+        ok = bb_server_reload(daemon->server, &fresh.config,
+                              fresh.with_tokens ? &fresh.tokens : NULL);
+        if (!ok)
+            (void)snprintf(sentence, sizeof(sentence), "a thread does not turn, try again");
     }
-    for (unsigned i = 0; i < options->listener_count; i++)
-        if (!options->listeners[i].loopback && !options->auth_none)
-            usage("--listen: %s is not loopback and there are no tokens yet; say --auth none if "
-                  "everybody who reaches it may read, write and delete",
-                  options->listeners[i].name);
-}
-
-static void parse_options(int argc, char **argv, struct options *options)
-{
-    static const struct option table[] = {
-        {"data", required_argument, NULL, 'd'},
-        {"index", required_argument, NULL, 'i'},
-        {"listen", required_argument, NULL, 'l'},
-        {"workers", required_argument, NULL, 'w'},
-        {"memory", required_argument, NULL, 'm'},
-        {"auth", required_argument, NULL, 'a'},
-        {"host", required_argument, NULL, 'h'},
-        {"connections", required_argument, NULL, 'c'},
-        {"run-dir", required_argument, NULL, 'r'},
-        {"only-6-1", no_argument, NULL, '6'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'H'},
-        {NULL, 0, NULL, 0},
-    };
-    opterr = 0;
-    for (int option; (option = getopt_long(argc, argv, "", table, NULL)) != -1;) {
-        if (option == '?' || option == ':')
-            usage("%s: not an option, or its value is missing", argv[optind - 1]);
-        take_option(options, option);
+    if (ok) {
+        daemon->settings = fresh;
+        bb_log_set_level(bbd_settings_log_level(&daemon->settings));
+        bb_log(BB_LOG_INFO, "reloaded");
+        bbd_settings_log(&daemon->settings);
+    } else {
+        bb_log(BB_LOG_ERROR, "not reloaded, everything stays as it was: %s", sentence);
     }
-    if (optind < argc)
-        usage("%s: nothing is expected there", argv[optind]);
-    check_options(options);
+    if (daemon->joined)
+        bbd_notify_ready(daemon->server);
 }
 
 static unsigned cpu_count(void)
@@ -251,7 +170,7 @@ static int open_device(const char *path, struct bb_device *ret_device)
 static bool index_is_data(const struct daemon *daemon)
 {
     struct bb_device index;
-    if (bb_device_open(daemon->options.index, BB_DEVICE_READ, 0, NULL, &index) != 0)
+    if (bb_device_open(text(daemon, BB_OPTION_INDEX), BB_DEVICE_READ, 0, NULL, &index) != 0)
         return false; /* the claim says why */
     bool overlap = bb_device_overlap(&daemon->data, &index);
     bb_device_close(&index);
@@ -260,36 +179,15 @@ static bool index_is_data(const struct daemon *daemon)
 
 static int open_devices(struct daemon *daemon)
 {
-    int error = open_device(daemon->options.data, &daemon->data);
+    int error = open_device(text(daemon, BB_OPTION_DATA), &daemon->data);
     if (error == 0 && index_is_data(daemon)) {
-        bb_log(BB_LOG_ERROR, "%s and %s overlap, give two devices", daemon->options.data,
-               daemon->options.index);
+        bb_log(BB_LOG_ERROR, "%s and %s overlap, give two devices", text(daemon, BB_OPTION_DATA),
+               text(daemon, BB_OPTION_INDEX));
         error = BB_ERR_REFUSED;
     }
     if (error == 0)
-        error = open_device(daemon->options.index, &daemon->index);
+        error = open_device(text(daemon, BB_OPTION_INDEX), &daemon->index);
     return error;
-}
-
-static int open_listeners(struct options *options)
-{
-    unsigned open = 0;
-    for (unsigned i = 0; i < options->listener_count; i++) {
-        struct bb_listener *listener = &options->listeners[i];
-        int error = bb_listener_open(listener);
-        bool no_such_family = error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
-        if (error != 0 && options->listen_default && no_such_family) {
-            bb_log(BB_LOG_INFO, "not listening on %s: %s", listener->name, bb_err_text(error));
-            continue;
-        }
-        if (error != 0) {
-            bb_log(BB_LOG_ERROR, "cannot listen on %s: %s", listener->name, bb_err_text(error));
-            return error;
-        }
-        bb_log(BB_LOG_INFO, "listening on %s", listener->name);
-        open++;
-    }
-    return open > 0 ? 0 : -EADDRNOTAVAIL;
 }
 
 /* The map of free space for a device of this size; the real geometry is only known later. */
@@ -304,14 +202,13 @@ static size_t buddy_memory(const struct bb_device *data)
 
 static int make_budget(const struct daemon *daemon, struct bb_budget *ret_budget)
 {
-    const struct options *options = &daemon->options;
     char sentence[256];
     unsigned cpus = cpu_count();
     struct bb_budget_need need = {
-        .memory = options->memory,
+        .memory = number(daemon, BB_OPTION_MEMORY),
         .buddy = buddy_memory(&daemon->data),
-        .workers = options->workers,
-        .connections = options->connections > 0 ? options->connections : CONNECTIONS_DEFAULT,
+        .workers = (unsigned)number(daemon, BB_OPTION_WORKERS),
+        .connections = (unsigned)number(daemon, BB_OPTION_CONNECTIONS),
         .connection_cost = sizeof(struct bb_conn) + 512, /* and its hashing context */
     };
     if (need.memory == 0)
@@ -337,16 +234,17 @@ static void raise_descriptors(unsigned connections)
                (unsigned long long)limit.rlim_cur);
 }
 
-static int choose_run_dir(struct options *options)
+static int choose_run_dir(struct daemon *daemon)
 {
-    if (options->run_dir == NULL)
-        options->run_dir = getenv("RUNTIME_DIRECTORY");
-    if (options->run_dir == NULL)
-        options->run_dir = "/run/buddy-blocks";
-    if (mkdir(options->run_dir, 0700) == 0 || errno == EEXIST)
+    daemon->run_dir = text(daemon, BB_OPTION_RUN_DIR);
+    if (daemon->run_dir == NULL)
+        daemon->run_dir = getenv("RUNTIME_DIRECTORY");
+    if (daemon->run_dir == NULL)
+        daemon->run_dir = "/run/buddy-blocks";
+    if (mkdir(daemon->run_dir, 0700) == 0 || errno == EEXIST)
         return 0;
     int error = -errno;
-    bb_log(BB_LOG_ERROR, "cannot make %s: %s, name another with --run-dir", options->run_dir,
+    bb_log(BB_LOG_ERROR, "cannot make %s: %s, name another with --run-dir", daemon->run_dir,
            bb_err_text(error));
     return error;
 }
@@ -379,6 +277,7 @@ static int open_signals(void)
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGHUP);
     BB_ASSERT(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     BB_ASSERT(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
     return signalfd(-1, &set, SFD_CLOEXEC);
@@ -439,19 +338,20 @@ static int cannot_start(int error, const char *reason)
 
 static int start(struct daemon *daemon, const struct bb_budget *budget)
 {
-    const struct options *options = &daemon->options;
     const char *reason = NULL;
     struct bb_server_config server = {
         .data = &daemon->data,
         .index = &daemon->index,
         .budget = *budget,
         .controller_inline = cpu_count() <= 2,
-        .only_6_1 = options->only_6_1,
-        .auth_none = options->auth_none,
-        .hosts = (const char *const *)options->hosts,
-        .host_count = options->host_count,
-        .listeners = daemon->options.listeners,
-        .listener_count = options->listener_count,
+        .only_6_1 = daemon->settings.only_6_1,
+        .settings = &daemon->settings.config,
+        .tokens = daemon->settings.with_tokens ? &daemon->settings.tokens : NULL,
+        .auth_none = number(daemon, BB_OPTION_AUTH) == 1,
+        .hosts = daemon->hosts,
+        .host_count = daemon->host_count,
+        .listeners = daemon->listeners.at,
+        .listener_count = daemon->listeners.count,
         .on_fatal = on_fatal,
         .context = daemon,
     };
@@ -463,7 +363,7 @@ static int start(struct daemon *daemon, const struct bb_budget *budget)
         .server = daemon->server,
         .data = &daemon->data,
         .index = &daemon->index,
-        .runtime_dir = options->run_dir,
+        .runtime_dir = daemon->run_dir,
         .budget = *budget,
     };
     error = bb_startup_open(&startup, &daemon->startup);
@@ -472,43 +372,85 @@ static int start(struct daemon *daemon, const struct bb_budget *budget)
     return error == 0 ? 0 : cannot_start(error, NULL);
 }
 
+/* Fetches one signal; true for one that asks to stop. */
+static bool take_signal(struct daemon *daemon, int signal_fd)
+{
+    struct signalfd_siginfo info;
+    ssize_t got = read(signal_fd, &info, sizeof(info));
+    BB_ASSERT(got == (ssize_t)sizeof(info));
+    if (info.ssi_signo != SIGHUP)
+        return true;
+    reload(daemon);
+    return false;
+}
+
+/* What has happened to start-up: 0, or its error. */
+static int look_at_startup(struct daemon *daemon)
+{
+    if (!atomic_load(&daemon->started) || daemon->joined)
+        return 0;
+    daemon->joined = true;
+    BB_ASSERT(pthread_join(daemon->startup_thread, NULL) == 0);
+    return daemon->startup_result;
+}
+
+static void drain_wakes(const struct daemon *daemon)
+{
+    uint64_t count;
+    ssize_t got = read(daemon->wake_fd, &count, sizeof(count));
+    BB_ASSERT(got == (ssize_t)sizeof(count));
+}
+
 /* Returns when a signal came or the process has to end otherwise: 0, or the error. */
 static int serve(struct daemon *daemon, int signal_fd)
 {
     struct pollfd fds[] = {{.fd = signal_fd, .events = POLLIN},
                            {.fd = daemon->wake_fd, .events = POLLIN}};
-    bool joined = false;
+    struct bbd_watchdog watchdog;
+    bbd_watchdog_init(&watchdog);
     for (;;) {
-        if (poll(fds, 2, -1) < 0) {
+        if (poll(fds, 2, bbd_watchdog_turn(&watchdog, daemon->server)) < 0) {
             BB_ASSERT(errno == EINTR);
             continue;
         }
         if (atomic_load(&daemon->fatal))
             return BB_ERR_FATAL;
-        if (atomic_load(&daemon->started) && !joined) {
-            joined = true;
-            BB_ASSERT(pthread_join(daemon->startup_thread, NULL) == 0);
-            if (daemon->startup_result != 0)
-                return daemon->startup_result;
-        }
-        if (fds[1].revents != 0) {
-            uint64_t count;
-            ssize_t got = read(daemon->wake_fd, &count, sizeof(count));
-            BB_ASSERT(got == (ssize_t)sizeof(count));
-        }
-        if (fds[0].revents != 0)
+        int error = look_at_startup(daemon);
+        if (error != 0)
+            return error;
+        if (fds[1].revents != 0)
+            drain_wakes(daemon);
+        if (fds[0].revents != 0 && take_signal(daemon, signal_fd))
             return 0;
     }
+}
+
+/* A start that is still going on: it is asked to end at its next step and waited for; a step that
+ * takes long is left alone, because recovery is made to be cut anywhere. True when it has ended. */
+static bool end_startup(struct daemon *daemon)
+{
+    struct pollfd fd = {.fd = daemon->wake_fd, .events = POLLIN};
+    bb_startup_cancel(daemon->startup);
+    while (!atomic_load(&daemon->started)) {
+        int ready = poll(&fd, 1, CANCEL_WAIT_MS);
+        if (ready == 0)
+            return false;
+        if (ready > 0)
+            drain_wakes(daemon);
+    }
+    (void)look_at_startup(daemon);
+    return true;
 }
 
 static int stop(struct daemon *daemon)
 {
     bb_notify("STOPPING=1\nSTATUS=stopping");
-    if (!atomic_load(&daemon->started)) {
-        bb_log(BB_LOG_INFO, "stopped while starting");
-        _exit(BB_EXIT_OK); /* recovery is made to be cut */
-    }
     bb_log(BB_LOG_INFO, "stopping");
+    if (!end_startup(daemon)) {
+        bb_log(BB_LOG_INFO, "stopped in the middle of the start");
+        bbd_listeners_close(&daemon->listeners);
+        _exit(BB_EXIT_OK);
+    }
     bb_server_drain(daemon->server);
     bb_server_hang_up(daemon->server);
     bb_control_stop(bb_server_shared(daemon->server)->control);
@@ -522,10 +464,7 @@ static int stop(struct daemon *daemon)
 
 static void close_all(struct daemon *daemon, int signal_fd)
 {
-    for (unsigned i = 0; i < daemon->options.listener_count; i++)
-        bb_listener_close(&daemon->options.listeners[i]);
-    for (unsigned i = 0; i < daemon->options.host_count; i++)
-        free(daemon->options.hosts[i]);
+    bbd_listeners_close(&daemon->listeners);
     bb_device_close(&daemon->index);
     bb_device_close(&daemon->data);
     (void)close(daemon->wake_fd);
@@ -537,20 +476,23 @@ int main(int argc, char **argv)
     static struct daemon daemon;
     struct bb_budget budget;
     bb_log_init("bbd", BB_LOG_INFO);
-    parse_options(argc, argv, &daemon.options);
     int error = bb_hash_init();
     if (error != 0)
         (void)cannot_start(error, "no SHA-256 from OpenSSL");
+    take_settings(&daemon, argc, argv);
+    bbd_settings_log(&daemon.settings);
     if (error == 0)
-        error = choose_run_dir(&daemon.options);
+        error = choose_run_dir(&daemon);
     if (error == 0)
         error = open_devices(&daemon);
     if (error == 0)
         error = make_budget(&daemon, &budget);
     if (error == 0)
-        error = open_listeners(&daemon.options);
-    if (error != 0)
+        error = bbd_listeners_open(&daemon.settings.config, daemon.run_dir, &daemon.listeners);
+    if (error != 0) {
+        bbd_listeners_close(&daemon.listeners);
         return bb_err_exit(error);
+    }
     raise_descriptors(budget.connections);
     catch_sigbus(daemon.index.path);
     int signal_fd = open_signals();
@@ -565,8 +507,10 @@ int main(int argc, char **argv)
         error = stop(&daemon);
     if (error == BB_ERR_FATAL)
         bb_server_last_words(daemon.server);
-    if (error != 0)
-        _exit(bb_err_exit(error)); /* threads are still running: nothing may be torn down */
+    if (error != 0) { /* threads are still running: nothing more may be torn down */
+        bbd_listeners_close(&daemon.listeners);
+        _exit(bb_err_exit(error));
+    }
     close_all(&daemon, signal_fd);
     return BB_EXIT_OK;
 }

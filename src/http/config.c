@@ -67,8 +67,9 @@ bool bb_config_value_ok(enum bb_option_id id, const char *text, bool in_file, ch
     else
         ok = bb_option_number(option, text, &number);
     if (!ok)
-        (void)snprintf(ret_sentence, BB_CONFIG_SENTENCE_MAX, "%s: \"%s\"; allowed: %s",
-                       option->name, word, bb_option_allowed(option, allowed, sizeof(allowed)));
+        (void)snprintf(ret_sentence, BB_CONFIG_SENTENCE_MAX, "%s: \"%s\"; allowed: %s%s",
+                       option->name, word, bb_option_allowed(option, allowed, sizeof(allowed)),
+                       id == BB_OPTION_LISTEN ? " with a numeric ADDR" : "");
     return ok;
 }
 

@@ -24,7 +24,7 @@ def options(_):
     pair = ("--data", "/nonexistent/data", "--index", "/nonexistent/index")
     for args, word in (((), "--data"), (("--data", "x"), "--index"), (pair + ("--listen", "nowhere"), "ADDR:PORT"),
                        (pair + ("--listen", "localhost:1"), "numeric"), (pair + ("--workers", "0"), "--workers"),
-                       (pair + ("--memory", "1M"), "24M"), (pair + ("--auth", "some"), "none"), (pair + ("--bogus",), "--bogus"),
+                       (pair + ("--memory", "1M"), "24 MiB"), (pair + ("--auth", "some"), "none"), (pair + ("--bogus",), "--bogus"),
                        (pair + ("extra",), "extra"), (pair + ("--listen", "0.0.0.0:21999"), "--auth none"),
                        (pair + ("--listen", "[::]:21999"), "--auth none"), (pair + ("--listen", "10.0.0.1:21999"), "--auth none")):
         code, text = run_bbd(*args)
