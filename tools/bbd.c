@@ -10,6 +10,7 @@
 #include "bb/err.h"
 #include "bb/layout.h"
 #include "bb/log.h"
+#include "bb/memlimit.h"
 #include "bb/notify.h"
 #include "bb/startup.h"
 #include "bb/text.h"
@@ -211,8 +212,11 @@ static int make_budget(const struct daemon *daemon, struct bb_budget *ret_budget
         .connections = (unsigned)number(daemon, BB_OPTION_CONNECTIONS),
         .connection_cost = sizeof(struct bb_conn) + 512, /* and its hashing context */
     };
+    uint64_t limit = bb_memlimit_find("");
+    if (limit != UINT64_MAX)
+        need.limit = limit;
     if (need.memory == 0)
-        need.memory = bb_budget_default_memory(machine_memory());
+        need.memory = bb_budget_default_memory(bb_min_u64(machine_memory(), limit));
     if (need.workers == 0)
         need.workers = (unsigned)bb_min_u64(cpus, WORKERS_DEFAULT_MAX);
     int error = bb_budget_make(&need, ret_budget, sentence, sizeof(sentence));

@@ -16,6 +16,8 @@
 
 #define BB_MEMORY_MIN ((uint64_t)24 << 20)
 #define BB_MEMORY_DEFAULT_MAX ((uint64_t)256 << 20)
+/* On top of --memory: stacks, libraries, LMDB's own tables. */
+#define BB_MEMORY_EXTRA ((uint64_t)16 << 20)
 
 struct bb_budget {
     uint64_t memory;
@@ -29,6 +31,7 @@ struct bb_budget {
 
 struct bb_budget_need {
     uint64_t memory;  /* bytes */
+    uint64_t limit;   /* bytes that the process may have in all; 0: as many as there are */
     size_t buddy;     /* bytes of the map of free space */
     unsigned workers; /* wanted */
     unsigned connections;

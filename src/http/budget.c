@@ -45,11 +45,27 @@ static int refuse(const struct bb_budget_need *need, uint64_t enough, char *ret_
     return BB_ERR_MEMORY;
 }
 
+/* Pages are touched as they are needed: beyond the limit the process would be killed some day. */
+static int refuse_limit(const struct bb_budget_need *need, char *ret_sentence, size_t sentence_size)
+{
+    char have[32];
+    char limit[32];
+    (void)snprintf(ret_sentence, sentence_size,
+                   "memory: the control group allows %s in all, too little for --memory %s and the "
+                   "%lluM beside it, raise MemoryMax or lower --memory",
+                   bb_text_of_size(need->limit, limit, sizeof(limit)),
+                   bb_text_of_size(need->memory, have, sizeof(have)),
+                   (unsigned long long)(BB_MEMORY_EXTRA / BB_MIB));
+    return BB_ERR_MEMORY;
+}
+
 int bb_budget_make(const struct bb_budget_need *need, struct bb_budget *ret_budget,
                    char *ret_sentence, size_t sentence_size)
 {
     BB_ASSERT(need->workers > 0);
     BB_ASSERT(need->connections > 0);
+    if (need->limit > 0 && need->limit < need->memory + BB_MEMORY_EXTRA)
+        return refuse_limit(need, ret_sentence, sentence_size);
     uint64_t others = FIXED + need->buddy + (uint64_t)need->connections * need->connection_cost;
     uint64_t enough = enough_for(others);
     if (need->memory < enough)

@@ -37,6 +37,23 @@ static void the_default_is_a_sixteenth_within_bounds(void **state)
     assert_int_equal(bb_budget_default_memory(64 * BB_GIB), 256 * BB_MIB);
 }
 
+static void a_control_group_that_allows_less_is_named(void **state)
+{
+    (void)state;
+    struct bb_budget budget;
+    char sentence[256];
+    struct bb_budget_need need = {.memory = 64 * BB_MIB,
+                                  .limit = 80 * BB_MIB - 1,
+                                  .buddy = BB_MIB,
+                                  .workers = 1,
+                                  .connections = 64,
+                                  .connection_cost = COST};
+    assert_int_equal(bb_budget_make(&need, &budget, sentence, sizeof(sentence)), BB_ERR_MEMORY);
+    assert_non_null(strstr(sentence, "control group"));
+    need.limit++;
+    assert_int_equal(bb_budget_make(&need, &budget, sentence, sizeof(sentence)), 0);
+}
+
 static void the_parts_never_exceed_the_whole(void **state)
 {
     (void)state;
@@ -91,6 +108,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_default_is_a_sixteenth_within_bounds),
+        cmocka_unit_test(a_control_group_that_allows_less_is_named),
         cmocka_unit_test(the_parts_never_exceed_the_whole),
         cmocka_unit_test(the_smallest_memory_serves_the_default_number_of_connections),
         cmocka_unit_test(what_does_not_fit_is_refused_and_the_named_size_is_enough),
