@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The folds of one chunk against counting units one by one. BB_SEED repeats a random run.
  */
+#include "../base/unit.h"
+
 #include "../../../src/alloc/chunk.h"
 
-#include "bb/random.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static bool unit_used(const struct bb_chunk *chunk, unsigned unit)
 {
@@ -74,23 +69,11 @@ static void chunk_random(struct bb_chunk *chunk, struct bb_random *random)
     }
 }
 
-static uint64_t test_seed(void)
-{
-    const char *text = getenv("BB_SEED");
-    uint64_t seed;
-    if (text != NULL)
-        seed = strtoull(text, NULL, 0);
-    else
-        bb_random_from_kernel(&seed, sizeof(seed));
-    print_message("BB_SEED=%llu\n", (unsigned long long)seed);
-    return seed;
-}
-
 static void folds_agree_with_counting_unit_by_unit(void **state)
 {
     (void)state;
     struct bb_random random;
-    bb_random_seed(&random, test_seed());
+    unit_seed(&random);
     struct bb_chunk chunk = {{0}};
     check_chunk(&chunk);
     memset(&chunk, 0xff, sizeof(chunk));

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The sets of chunk numbers against a byte per chunk. BB_SEED repeats a random run.
  */
+#include "../base/unit.h"
+
 #include "../../../src/alloc/summary.h"
 
-#include "bb/random.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static void summary_open(struct bb_summary *summary, struct bb_summary_node **ret_nodes,
                          uint64_t chunk_count)
@@ -46,15 +41,8 @@ static void nodes_and_levels_follow_the_number_of_chunks(void **state)
 static void random_members_match_the_model(void **state)
 {
     (void)state;
-    const char *text = getenv("BB_SEED");
-    uint64_t seed;
-    if (text != NULL)
-        seed = strtoull(text, NULL, 0);
-    else
-        bb_random_from_kernel(&seed, sizeof(seed));
-    print_message("BB_SEED=%llu\n", (unsigned long long)seed);
     struct bb_random random;
-    bb_random_seed(&random, seed);
+    unit_seed(&random);
 
     enum { CHUNKS = 300000, STEPS = 4000 };
     static uint8_t member[BB_ORDER_COUNT][CHUNKS];

@@ -5,27 +5,17 @@
 #ifndef BB_INDEX_FIXTURE_H
 #define BB_INDEX_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "../base/unit.h"
 
 #include "bb/err.h"
 #include "bb/lmdbindex.h"
-#include "bb/random.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/fs.h>
 #include <linux/loop.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* ---- Device ---- */
 
@@ -145,15 +135,9 @@ static inline void fixture_end(struct fixture *fixture)
     assert_int_equal(rmdir(fixture->directory), 0);
 }
 
-/* Seeds from BB_SEED, else from the kernel, and prints the seed. */
 static inline uint64_t fixture_seed(struct bb_random *random)
 {
-    const char *given = getenv("BB_SEED");
-    uint64_t seed;
-    bb_random_from_kernel(&seed, sizeof(seed));
-    if (given != NULL)
-        seed = strtoull(given, NULL, 0);
-    print_message("BB_SEED=%" PRIu64 "\n", seed);
+    uint64_t seed = unit_seed_value();
     bb_random_seed(random, seed);
     return seed;
 }

@@ -2,20 +2,12 @@
  * Pool of I/O buffers: alignment, reserve for small ones, exhaustion, symmetry of get and put.
  * BB_SEED repeats a random run.
  */
+#include "../base/unit.h"
+
 #include "bb/buffers.h"
 #include "bb/err.h"
-#include "bb/random.h"
 
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 #define POOL_SIZE (10 * (size_t)BB_MIB)
 #define KIB(n) ((size_t)(n) << 10)
@@ -121,15 +113,8 @@ static void small_buffers_may_use_the_whole_region_and_then_get_null(void **stat
 static void get_and_put_in_any_order_never_overlap_and_end_where_they_began(void **state)
 {
     (void)state;
-    const char *text = getenv("BB_SEED");
-    uint64_t seed;
-    if (text != NULL)
-        seed = strtoull(text, NULL, 0);
-    else
-        bb_random_from_kernel(&seed, sizeof(seed));
-    print_message("BB_SEED=%llu\n", (unsigned long long)seed);
     struct bb_random random;
-    bb_random_seed(&random, seed);
+    unit_seed(&random);
 
     struct pool pool;
     pool_open(&pool);
@@ -174,21 +159,22 @@ static void get_and_put_in_any_order_never_overlap_and_end_where_they_began(void
     pool_close(&pool);
 }
 
-/* Runs a put in a child; whether an assertion stopped it. */
+struct put_call {
+    struct pool *pool;
+    void *buffer;
+    size_t size;
+};
+
+static void put(void *argument)
+{
+    const struct put_call *call = argument;
+    bb_buffers_put(&call->pool->buffers, call->buffer, call->size);
+}
+
 static bool put_aborts(struct pool *pool, void *buffer, size_t size)
 {
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        if (freopen("/dev/null", "w", stderr) == NULL)
-            _exit(2);
-        signal(SIGABRT, SIG_DFL);
-        bb_buffers_put(&pool->buffers, buffer, size);
-        _exit(0);
-    }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+    struct put_call call = {pool, buffer, size};
+    return unit_aborts(put, &call);
 }
 
 static void a_put_of_what_was_not_got_aborts(void **state)
