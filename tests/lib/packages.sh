@@ -10,7 +10,7 @@ BB_PACKAGES_BUILD="build-essential cmake ninja-build liburing-dev liblmdb-dev li
 # shellcheck disable=SC2034
 BB_PACKAGES_DEMO="curl util-linux procps"
 # shellcheck disable=SC2034
-BB_PACKAGES_TESTS="lmdb-utils jq wrk nginx-light python3 gdisk e2fsprogs iproute2
+BB_PACKAGES_TESTS="systemd lmdb-utils jq wrk nginx-light python3 gdisk e2fsprogs iproute2
     nbdkit nbdkit-plugin-dev libnbd-bin fuse3 udev mandoc python3-prometheus-client shellcheck dpkg-dev
     clang clang-format libclang-rt-14-dev"
 
