@@ -47,6 +47,7 @@ struct bb_ring_stats {
     uint64_t wakes;   /* times another thread woke this one */
     uint64_t retries; /* socket operations repeated after -EAGAIN */
     bool buffers_registered;
+    bool restricted; /* the kernel refuses what we do not use */
     bool defer_taskrun;
 };
 

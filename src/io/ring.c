@@ -86,11 +86,15 @@ int bb_ring_open(const struct bb_ring_config *config, struct bb_ring **ret_ring,
         goto no_wake;
     if (config->device)
         bb_uring_init(ring, config);
+    if (bb_ring_enable(ring) != 0)
+        goto no_enable;
     bb_ring_arm_wake(ring);
     *ret_ring = ring;
     *ret_reason = NULL;
     return 0;
 
+no_enable:
+    close(ring->wake_fd);
 no_wake:
     free(ring->batch);
 no_batch:

@@ -61,6 +61,11 @@ void bb_ring_arm_wake(struct bb_ring *ring);
 int bb_ring_set_up(struct bb_ring *ring, const struct bb_ring_config *config,
                    const char **ret_reason);
 
+/* After everything is registered: from here on the ring can do what we use and nothing else, so that
+ * whoever gets to write into it cannot open files or connect (where the kernel allows to say so). 0
+ * or -errno. */
+int bb_ring_enable(struct bb_ring *ring);
+
 /* The block back end: called by open, and for each completed piece (number of requests that ended).
  */
 void bb_uring_init(struct bb_ring *ring, const struct bb_ring_config *config);

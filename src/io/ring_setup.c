@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #define COMPLETIONS_PER_ENTRY 4 /* multishot accept posts bursts */
 #define ENTRIES_MIN 32u         /* where little memory may be locked */
@@ -81,7 +83,7 @@ static int try_flags(struct bb_ring *ring, unsigned entries)
     int error = -EINVAL;
     for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]) && error == -EINVAL; i++) {
         struct io_uring_params params = {
-            .flags = sets[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+            .flags = sets[i] | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_R_DISABLED,
             .cq_entries = entries * COMPLETIONS_PER_ENTRY,
         };
         error = io_uring_queue_init_params(entries, &ring->uring, &params);
@@ -116,4 +118,40 @@ int bb_ring_set_up(struct bb_ring *ring, const struct bb_ring_config *config,
     unsigned workers[2] = {2, 4};
     (void)io_uring_register_iowq_max_workers(&ring->uring, workers);
     return 0;
+}
+
+/* liburing 2.3 declares functions for these two and forgets to export them. */
+static int register_directly(const struct bb_ring *ring, unsigned operation, const void *what,
+                             unsigned count)
+{
+    long result = syscall(__NR_io_uring_register, ring->uring.ring_fd, operation, what, count);
+    return result < 0 ? -errno : 0;
+}
+
+int bb_ring_enable(struct bb_ring *ring)
+{
+    static const uint8_t operations[] = {
+        IORING_OP_READ,        IORING_OP_WRITE,  IORING_OP_READ_FIXED,
+        IORING_OP_WRITE_FIXED, IORING_OP_FSYNC,  IORING_OP_RECV,
+        IORING_OP_SENDMSG,     IORING_OP_ACCEPT, IORING_OP_ASYNC_CANCEL,
+    };
+    /* what closing does; everything else was registered before */
+    static const uint8_t registrations[] = {IORING_UNREGISTER_FILES, IORING_UNREGISTER_BUFFERS,
+                                            IORING_UNREGISTER_RING_FDS};
+    struct io_uring_restriction list[sizeof(operations) + sizeof(registrations) + 1];
+    unsigned count = 0;
+    memset(list, 0, sizeof(list));
+    for (size_t i = 0; i < sizeof(operations); i++) {
+        list[count].opcode = IORING_RESTRICTION_SQE_OP;
+        list[count++].sqe_op = operations[i];
+    }
+    for (size_t i = 0; i < sizeof(registrations); i++) {
+        list[count].opcode = IORING_RESTRICTION_REGISTER_OP;
+        list[count++].register_op = registrations[i];
+    }
+    list[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+    list[count++].sqe_flags = IOSQE_FIXED_FILE;
+    ring->stats.restricted =
+        register_directly(ring, IORING_REGISTER_RESTRICTIONS, list, count) == 0;
+    return register_directly(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 }
