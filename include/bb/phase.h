@@ -32,7 +32,8 @@ struct bb_board {
     _Atomic uint64_t done, total;    /* of that step; total 0: unknown */
     _Atomic(const char *) read_only; /* static text: why writes will not be accepted, or NULL */
     _Atomic bool fatal;
-    _Atomic unsigned beat; /* counted up by the main thread; every loop repeats it once it has seen it */
+    _Atomic unsigned
+        beat; /* counted up by the main thread; every loop repeats it once it has seen it */
     uint64_t started_ms; /* bb_clock_ms at start; constant */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * TCP_INFO and SO_PEERCRED. In a file of its own: <linux/tcp.h> has the newer fields and cannot be included
- * together with <netinet/tcp.h>.
+ * TCP_INFO and SO_PEERCRED. In a file of its own: <linux/tcp.h> has the newer fields and cannot be
+ * included together with <netinet/tcp.h>.
  */
 #include "peer.h"
 
