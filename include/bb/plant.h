@@ -119,7 +119,8 @@
     x(START_ANCHORED, "start: the index has the new anchor, the epoch is the old one")             \
     x(EPOCH_COPY_WRITTEN, "epoch change: a superblock copy is written")                            \
     x(EPOCH_PAIR_FLUSHED, "epoch change: a pair of copies is durable")                             \
-    x(EPOCH_CHANGED, "epoch change: over, nothing served yet")                                     \
+    x(EPOCH_CHANGED, "epoch change: the superblocks have it, the index not yet")                   \
+    x(EPOCH_TOLD, "epoch change: over, nothing served yet")                                        \
     x(STOP_MARKED, "clean stop: the mark is durable")
 /* clang-format on */
 

@@ -324,6 +324,7 @@ int bb_recover(const struct bb_recover_config *config, struct bb_recovered *ret_
         error = write_epoch(&recovery);
     if (error != 0)
         return error;
+    BB_KILL_POINT(EPOCH_TOLD);
     *ret_recovered = result_of(&recovery);
     return 0;
 }
