@@ -333,6 +333,13 @@ void scribe_flush(struct scribe *scribe)
     scribe->tail = scribe->carried;
 }
 
+void scribe_commit(struct scribe *scribe)
+{
+    bool written = scribe_record(scribe);
+    BB_ASSERT(written);
+    scribe_flush(scribe);
+}
+
 /* ---- checkpoint ---- */
 
 static bool page_read(struct scribe *scribe, uint64_t number, unsigned slot,

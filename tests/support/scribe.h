@@ -87,6 +87,8 @@ void scribe_raw(struct scribe *scribe, const struct bb_item *item);
 bool scribe_record(struct scribe *scribe);
 /* D becomes the last record. */
 void scribe_flush(struct scribe *scribe);
+/* Both; the ring must have room. */
+void scribe_commit(struct scribe *scribe);
 /* Up to D; then a record that carries the anchor, if the ring has room. */
 void scribe_checkpoint(struct scribe *scribe);
 /* The pages only, flushed or not; the index only, up to `slices` slices. Called again while a

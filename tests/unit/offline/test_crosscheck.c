@@ -17,12 +17,6 @@
 
 #include <cmocka.h>
 
-static void commit(struct scribe *scribe)
-{
-    assert_true(scribe_record(scribe));
-    scribe_flush(scribe);
-}
-
 static uint64_t page_unit(const struct scribe *scribe, uint64_t page, uint32_t entry)
 {
     return bb_layout_unit_of(&scribe->super.layout, page, entry);
@@ -35,7 +29,7 @@ static struct scribe *stopped_store(void)
     scribe_put(scribe, 0, page_unit(scribe, 0, 3), true);
     scribe_put(scribe, 4, page_unit(scribe, 1, 30), true);
     scribe_put(scribe, 7, page_unit(scribe, 2, 10), true);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_mark(scribe, 4);
     scribe_stop(scribe);
     return scribe;
@@ -112,10 +106,10 @@ static void store_that_was_not_stopped_is_clean_with_a_note(void **state)
     struct scribe *scribe = scribe_new(1, 0);
     struct findings findings;
     scribe_put(scribe, 0, page_unit(scribe, 0, 3), true);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_checkpoint(scribe);
     scribe_put(scribe, 1, page_unit(scribe, 0, 4), true);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_put(scribe, 2, page_unit(scribe, 0, 5), false);
     assert_true(scribe_record(scribe));
     bb_sim_power_cut(scribe->sim, bb_sim_choose_all, NULL);
@@ -201,7 +195,7 @@ static void bad_slot_is_damage_unless_an_item_mentions_the_page(void **state)
 
     scribe = scribe_new(1, 0);
     scribe_put(scribe, 0, page_unit(scribe, 3, 3), true);
-    commit(scribe);
+    scribe_commit(scribe);
     damage_slot(scribe, 3, 0);
     report = check(scribe, &findings);
     assert_int_equal(report.errors, 0);
@@ -416,13 +410,13 @@ static void big_store_is_compared_in_ranges(void **state)
             bb_hash_of(&name, sizeof(name), &item.hash);
             scribe_raw(scribe, &item);
         }
-        commit(scribe);
+        scribe_commit(scribe);
         scribe->item_count = 0;
         scribe->window_first = 0;
     }
     scribe_put(scribe, 0, first, true);
     scribe_put(scribe, 1, first + 1, true);
-    commit(scribe);
+    scribe_commit(scribe);
     assert_true(scribe_record(scribe));
     bb_sim_power_cut(scribe->sim, bb_sim_choose_all, NULL);
     struct bb_crosscheck_report report = check(scribe, &findings);

@@ -24,12 +24,6 @@ static inline void put(struct scribe *scribe, unsigned key)
     scribe_put(scribe, key, place(scribe, key), true);
 }
 
-static inline void commit(struct scribe *scribe)
-{
-    assert_true(scribe_record(scribe));
-    scribe_flush(scribe);
-}
-
 static inline int recover(struct scribe *scribe, struct bb_recovered *ret_recovered)
 {
     struct bb_explain explain;

@@ -212,7 +212,7 @@ static void lost_block_is_noticed_by_the_harness(void **state)
     (void)state;
     struct scribe *scribe = scribe_new(1, 0);
     put(scribe, 0);
-    commit(scribe);
+    scribe_commit(scribe);
     cut_none(scribe);
     (void)recover_ok(scribe);
     struct bb_index_entry entry;

@@ -14,12 +14,6 @@
 
 #include <cmocka.h>
 
-static void commit(struct scribe *scribe)
-{
-    assert_true(scribe_record(scribe));
-    scribe_flush(scribe);
-}
-
 static uint64_t page_unit(const struct scribe *scribe, uint64_t page, uint32_t entry)
 {
     return bb_layout_unit_of(&scribe->super.layout, page, entry);
@@ -54,11 +48,11 @@ static struct scribe *pages_in_use(void)
     scribe_put(scribe, 3, page_unit(scribe, 0, 8), true);
     scribe_put(scribe, 4, page_unit(scribe, 1, 30), true);
     scribe_put(scribe, 2, page_unit(scribe, 2, 0), true);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_checkpoint(scribe);
     scribe_flush(scribe);
     scribe_delete(scribe, 3);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_checkpoint(scribe);
     scribe_flush(scribe);
     return scribe;
@@ -316,10 +310,10 @@ static void marks_survive_a_rebuild(void **state)
     (void)state;
     struct scribe *scribe = pages_in_use();
     scribe_mark(scribe, 2);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_checkpoint(scribe);
     scribe_mark(scribe, 4);
-    commit(scribe);
+    scribe_commit(scribe);
     struct bb_recovered recovered;
     struct bb_explain explain;
     struct bb_index_entry entry;

@@ -26,10 +26,10 @@ static void acknowledged_blocks_are_rolled_forward(void **state)
     struct scribe *scribe = scribe_new(1, 3);
     for (unsigned key = 0; key < 8; key++)
         put(scribe, key);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_delete(scribe, 3);
     put(scribe, 9);
-    commit(scribe);
+    scribe_commit(scribe);
     cut_none(scribe);
     struct bb_recovered recovered = recover_ok(scribe);
     assert_int_equal(recovered.report.records, 2);
@@ -48,7 +48,7 @@ static void torn_tail_is_dropped(void **state)
     (void)state;
     struct scribe *scribe = scribe_new(1, 0);
     put(scribe, 0);
-    commit(scribe);
+    scribe_commit(scribe);
     put(scribe, 1);
     assert_true(scribe_record(scribe));
     cut_all(scribe);
@@ -66,7 +66,7 @@ static void unacknowledged_block_without_its_data_is_dropped(void **state)
     (void)state;
     struct scribe *scribe = scribe_new(1, 0);
     put(scribe, 0);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_put(scribe, 1, place(scribe, 1), true);
     scribe_put(scribe, 4, place(scribe, 4), false); /* its data never came */
     assert_true(scribe_record(scribe));
@@ -88,10 +88,10 @@ static void heal_without_its_data_is_undone(void **state)
     (void)state;
     struct scribe *scribe = scribe_new(1, 0);
     put(scribe, 5);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_checkpoint(scribe);
     scribe_mark(scribe, 5);
-    commit(scribe);
+    scribe_commit(scribe);
     uint64_t old_unit = scribe->unit[5];
     scribe_heal(scribe, 5, place(scribe, 5), false);
     assert_true(scribe_record(scribe));
@@ -109,9 +109,9 @@ static void heal_with_its_data_holds(void **state)
     (void)state;
     struct scribe *scribe = scribe_new(1, 0);
     put(scribe, 5);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_mark(scribe, 5);
-    commit(scribe);
+    scribe_commit(scribe);
     uint64_t unit = place(scribe, 5);
     scribe_heal(scribe, 5, unit, true);
     assert_true(scribe_record(scribe));
@@ -128,7 +128,7 @@ static void mark_above_the_watermark_is_kept(void **state)
     (void)state;
     struct scribe *scribe = scribe_new(1, 0);
     put(scribe, 6);
-    commit(scribe);
+    scribe_commit(scribe);
     flip(scribe, scribe->unit[6] * BB_UNIT_SIZE);
     scribe_mark(scribe, 6);
     assert_true(scribe_record(scribe));
@@ -181,7 +181,7 @@ static void unreadable_successor_is_an_error_and_no_torn_tail(void **state)
     (void)state;
     struct scribe *scribe = scribe_new(1, 0);
     put(scribe, 2);
-    commit(scribe);
+    scribe_commit(scribe);
     cut_none(scribe);
     struct aim aim = {.offset = ring_offset(scribe, scribe->last.position), .op = BB_IO_READ};
     bb_sim_set_fault(scribe->sim, fail_at, &aim);
@@ -197,7 +197,7 @@ static void unreadable_unit_elsewhere_in_the_ring_does_no_harm(void **state)
     (void)state;
     struct scribe *scribe = scribe_new(1, 0);
     put(scribe, 2);
-    commit(scribe);
+    scribe_commit(scribe);
     cut_none(scribe);
     struct aim aim = {.offset = ring_offset(scribe, 200), .op = BB_IO_READ};
     bb_sim_set_fault(scribe->sim, fail_at, &aim);
@@ -220,16 +220,16 @@ static struct scribe *shared_page(void)
     struct scribe *scribe = scribe_new(1, 0);
     struct bb_zone zone = bb_layout_zone(&scribe->super.layout, 0);
     scribe_put(scribe, 0, zone.first_unit, true);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_checkpoint(scribe);
     scribe_put(scribe, 2, zone.first_unit + 1, true);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_checkpoint(scribe);
     scribe_put(scribe, 3, zone.first_unit + 256, true);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_checkpoint(scribe);
     scribe_put(scribe, 4, zone.first_unit + 4, true);
-    commit(scribe);
+    scribe_commit(scribe);
     return scribe;
 }
 
@@ -266,7 +266,7 @@ static void scratch_of_four_mib_takes_a_full_ring_in_passes(void **state)
             }
             scribe_raw(scribe, &item);
         }
-        commit(scribe);
+        scribe_commit(scribe);
         scribe->item_count = 0;
         scribe->window_first = 0;
     }

@@ -9,10 +9,10 @@ static void lost_acknowledged_record_is_refused_with_its_number(void **state)
     (void)state;
     struct scribe *scribe = scribe_new(1, 0);
     put(scribe, 0);
-    commit(scribe);
+    scribe_commit(scribe);
     uint64_t position = scribe->last.position;
     put(scribe, 1);
-    commit(scribe);
+    scribe_commit(scribe);
     cut_none(scribe);
     struct bb_sim *sound = bb_sim_clone(scribe->sim);
     flip(scribe, ring_offset(scribe, position) + 200);
@@ -62,13 +62,13 @@ static struct scribe *two_checkpoints(struct memindex **ret_old, struct bb_sim *
 {
     struct scribe *scribe = scribe_new(1, 0);
     put(scribe, 0);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_checkpoint(scribe);
     scribe_flush(scribe);
     *ret_old = memindex_clone(scribe->mem);
     *ret_old_data = bb_sim_clone(scribe->sim);
     put(scribe, 1);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_checkpoint(scribe);
     scribe_flush(scribe);
     return scribe;
@@ -131,14 +131,14 @@ static void overlapping_extents_are_refused_by_name(void **state)
     (void)state;
     struct scribe *scribe = scribe_new(1, 0);
     scribe_put(scribe, 7, place(scribe, 7), true);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_checkpoint(scribe);
     struct bb_item item = {
         .op = BB_ITEM_PUT, .size = 4096, .unit = scribe->unit[7] + 3, .hash = scribe_hash(0)};
     scribe_raw(scribe, &item);
-    commit(scribe);
+    scribe_commit(scribe);
     put(scribe, 1);
-    commit(scribe);
+    scribe_commit(scribe);
     struct bb_recovered recovered;
     struct bb_explain explain;
     assert_int_equal(scribe_recover(scribe->sim, scribe->mem, &recovered, &explain),
@@ -156,13 +156,13 @@ static void put_onto_an_occupied_unit_is_refused(void **state)
     for (unsigned checkpoint = 0; checkpoint < 2; checkpoint++) {
         struct scribe *scribe = scribe_new(1, 0);
         put(scribe, 7);
-        commit(scribe);
+        scribe_commit(scribe);
         if (checkpoint)
             scribe_checkpoint(scribe);
         struct bb_item item = {
             .op = BB_ITEM_PUT, .size = 4096, .unit = scribe->unit[7], .hash = scribe_hash(0)};
         scribe_raw(scribe, &item);
-        commit(scribe);
+        scribe_commit(scribe);
         struct bb_recovered recovered;
         assert_int_equal(recover(scribe, &recovered), BB_ERR_OVERLAP);
         scribe_free(scribe);
@@ -177,7 +177,7 @@ static void extent_outside_the_open_zones_is_refused(void **state)
     struct bb_item item = {
         .op = BB_ITEM_PUT, .size = 4096, .unit = zone.first_unit, .hash = scribe_hash(0)};
     scribe_raw(scribe, &item);
-    commit(scribe);
+    scribe_commit(scribe);
     struct bb_recovered recovered;
     assert_int_equal(recover(scribe, &recovered), BB_ERR_DAMAGED);
     scribe_free(scribe);
@@ -188,15 +188,15 @@ static void delete_of_what_is_not_there_is_refused(void **state)
     (void)state;
     struct scribe *scribe = scribe_new(1, 0);
     put(scribe, 0);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_delete(scribe, 0);
-    commit(scribe);
+    scribe_commit(scribe);
     put(scribe, 1);
-    commit(scribe);
+    scribe_commit(scribe);
     struct bb_item item = {
         .op = BB_ITEM_DELETE, .size = 4096, .unit = scribe->unit[0], .hash = scribe_hash(0)};
     scribe_raw(scribe, &item);
-    commit(scribe);
+    scribe_commit(scribe);
     struct bb_recovered recovered;
     assert_int_equal(recover(scribe, &recovered), BB_ERR_DAMAGED);
     scribe_free(scribe);
@@ -209,11 +209,11 @@ static void index_with_a_missing_block_is_refused(void **state)
         struct scribe *scribe = scribe_new(1, 0);
         put(scribe, 0);
         put(scribe, 1);
-        commit(scribe);
+        scribe_commit(scribe);
         scribe_checkpoint(scribe);
         if (items)
             put(scribe, 2);
-        commit(scribe);
+        scribe_commit(scribe);
         /* a fold that LMDB lost: entry and count are gone, the anchor stands */
         struct bb_index index = memindex_index(scribe->mem);
         struct bb_change change = {.hash = scribe_hash(1)};

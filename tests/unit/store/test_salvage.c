@@ -18,12 +18,6 @@ static uint64_t unit_at(const struct scribe *scribe, uint64_t page, uint32_t ent
     return bb_layout_unit_of(&scribe->super.layout, page, entry);
 }
 
-static void commit(struct scribe *scribe)
-{
-    assert_true(scribe_record(scribe));
-    scribe_flush(scribe);
-}
-
 /* Blocks 0, 4 and 7 in the checkpoint. */
 static struct scribe *checkpointed(void)
 {
@@ -31,7 +25,7 @@ static struct scribe *checkpointed(void)
     scribe_put(scribe, 0, unit_at(scribe, 0, 3), true);
     scribe_put(scribe, 4, unit_at(scribe, 1, 30), true);
     scribe_put(scribe, 7, unit_at(scribe, 2, 10), true);
-    commit(scribe);
+    scribe_commit(scribe);
     scribe_checkpoint(scribe);
     return scribe;
 }
@@ -39,7 +33,7 @@ static struct scribe *checkpointed(void)
 /* Ends the record that will be lost. */
 static uint64_t end_of_lost(struct scribe *scribe)
 {
-    commit(scribe);
+    scribe_commit(scribe);
     return scribe->last.position;
 }
 
@@ -47,7 +41,7 @@ static uint64_t end_of_lost(struct scribe *scribe)
 static struct bb_recover_report rebuild(struct scribe *scribe, uint64_t lost)
 {
     uint8_t zero[64] = {0};
-    commit(scribe);
+    scribe_commit(scribe);
     assert_true(scribe_record(scribe));
     bb_sim_power_cut(scribe->sim, bb_sim_choose_all, NULL);
     bb_sim_poke(scribe->sim, scribe->super.layout.journal_offset + lost * BB_UNIT_SIZE, zero,

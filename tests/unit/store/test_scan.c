@@ -35,12 +35,6 @@ static int read_back(struct scribe *scribe, const struct bb_anchor *anchor, stru
     return error;
 }
 
-static void commit(struct scribe *scribe)
-{
-    assert_true(scribe_record(scribe));
-    scribe_flush(scribe);
-}
-
 /* A window of `count` items that take `count` units of the first zone. */
 static void wide_window(struct scribe *scribe, unsigned count, uint64_t name)
 {
@@ -53,7 +47,7 @@ static void wide_window(struct scribe *scribe, unsigned count, uint64_t name)
         bb_hash_of(&of, sizeof(of), &item.hash);
         scribe_raw(scribe, &item);
     }
-    commit(scribe);
+    scribe_commit(scribe);
     scribe->item_count = 0;
     scribe->window_first = 0;
 }
@@ -220,7 +214,7 @@ static void count_below_zero_is_damage(void **state)
     struct bb_zone zone = bb_layout_zone(&scribe->super.layout, 0);
     struct bb_item item = {.op = BB_ITEM_DELETE, .size = 1, .unit = zone.first_unit};
     scribe_raw(scribe, &item);
-    commit(scribe);
+    scribe_commit(scribe);
     assert_int_equal(read_back(scribe, &scribe->anchor, &reading), BB_ERR_DAMAGED);
     assert_true(reading.result.bad_found);
     assert_int_equal(reading.result.bad_sequence, 1);
