@@ -150,6 +150,15 @@ static void overlapping_extents_are_refused_by_name(void **state)
     scribe_free(scribe);
 }
 
+static void end_with_refused_item(struct scribe *scribe, const struct bb_item *item, int error)
+{
+    scribe_raw(scribe, item);
+    scribe_commit(scribe);
+    struct bb_recovered recovered;
+    assert_int_equal(recover(scribe, &recovered), error);
+    scribe_free(scribe);
+}
+
 static void put_onto_an_occupied_unit_is_refused(void **state)
 {
     (void)state;
@@ -161,11 +170,7 @@ static void put_onto_an_occupied_unit_is_refused(void **state)
             scribe_checkpoint(scribe);
         struct bb_item item = {
             .op = BB_ITEM_PUT, .size = 4096, .unit = scribe->unit[7], .hash = scribe_hash(0)};
-        scribe_raw(scribe, &item);
-        scribe_commit(scribe);
-        struct bb_recovered recovered;
-        assert_int_equal(recover(scribe, &recovered), BB_ERR_OVERLAP);
-        scribe_free(scribe);
+        end_with_refused_item(scribe, &item, BB_ERR_OVERLAP);
     }
 }
 
@@ -176,11 +181,7 @@ static void extent_outside_the_open_zones_is_refused(void **state)
     struct bb_zone zone = bb_layout_zone(&scribe->super.layout, 2);
     struct bb_item item = {
         .op = BB_ITEM_PUT, .size = 4096, .unit = zone.first_unit, .hash = scribe_hash(0)};
-    scribe_raw(scribe, &item);
-    scribe_commit(scribe);
-    struct bb_recovered recovered;
-    assert_int_equal(recover(scribe, &recovered), BB_ERR_DAMAGED);
-    scribe_free(scribe);
+    end_with_refused_item(scribe, &item, BB_ERR_DAMAGED);
 }
 
 static void delete_of_what_is_not_there_is_refused(void **state)
@@ -195,11 +196,7 @@ static void delete_of_what_is_not_there_is_refused(void **state)
     scribe_commit(scribe);
     struct bb_item item = {
         .op = BB_ITEM_DELETE, .size = 4096, .unit = scribe->unit[0], .hash = scribe_hash(0)};
-    scribe_raw(scribe, &item);
-    scribe_commit(scribe);
-    struct bb_recovered recovered;
-    assert_int_equal(recover(scribe, &recovered), BB_ERR_DAMAGED);
-    scribe_free(scribe);
+    end_with_refused_item(scribe, &item, BB_ERR_DAMAGED);
 }
 
 static void index_with_a_missing_block_is_refused(void **state)
