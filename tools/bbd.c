@@ -318,11 +318,10 @@ static void log_shape(const struct daemon *daemon, const struct bb_budget *budge
     char memory[32];
     char io[32];
     bb_log(BB_LOG_INFO,
-           "version %s, data %s, index %s, %u workers, controller %s, memory %s (%s I/O), "
-           "%u connections",
+           "start version=%s data=%s index=%s workers=%u controller=%s memory=\"%s\" io=\"%s\" "
+           "connections=%u",
            BB_VERSION, daemon->data.path, daemon->index.path, budget->workers,
-           inlined ? "in worker 0" : "in its own thread",
-           bb_text_of_size(budget->memory, memory, sizeof(memory)),
+           inlined ? "worker-0" : "thread", bb_text_of_size(budget->memory, memory, sizeof(memory)),
            bb_text_of_size((uint64_t)budget->workers * budget->io_per_worker, io, sizeof(io)),
            budget->connections);
     if (!bb_server_shared(daemon->server)->buffers_registered)

@@ -136,7 +136,7 @@ static void log_dropped(const struct bb_recover_report *report)
     for (size_t i = 0; i < report->dropped && i < named_max; i++) {
         char hex[BB_HASH_HEX_SIZE];
         bb_hash_to_hex(&report->dropped_first[i], hex);
-        bb_log(BB_LOG_INFO, "recovery: dropped %.64s, never acknowledged", hex);
+        bb_log(BB_LOG_INFO, "recovery dropped=%.64s acknowledged=no", hex);
     }
 }
 
@@ -145,15 +145,15 @@ static void log_report(const struct bb_startup *startup, uint64_t took_ms)
     const struct bb_recover_report *report = &startup->recovered.report;
     char uuid[37];
     bb_log(BB_LOG_INFO,
-           "store %s: %s, sequences %" PRIu64 " to %" PRIu64 " (durable %" PRIu64 "), %" PRIu64
-           " records with %" PRIu64 " items rolled forward, %" PRIu64 " re-hashed, %" PRIu64
-           " dropped, %" PRIu64 " unreadable, %" PRIu64 " pages written, %" PRIu64
-           " slots damaged, epoch %" PRIu64 ", %" PRIu64 " ms",
-           bb_text_of_uuid(&startup->recovered.super.store, uuid),
-           report->was_clean ? "stopped cleanly" : "stopped uncleanly", report->first_sequence,
-           report->last_sequence, report->durable, report->records, report->items, report->rehashed,
-           report->dropped, report->unreadable, report->pages_written,
-           report->slots_damaged + report->slots_unexcused, report->epoch, took_ms);
+           "recovery store=%s clean=%s first=%" PRIu64 " last=%" PRIu64 " durable=%" PRIu64
+           " records=%" PRIu64 " items=%" PRIu64 " rehashed=%" PRIu64 " dropped=%" PRIu64
+           " unreadable=%" PRIu64 " pages_written=%" PRIu64 " slots_damaged=%" PRIu64
+           " epoch=%" PRIu64 " ms=%" PRIu64,
+           bb_text_of_uuid(&startup->recovered.super.store, uuid), report->was_clean ? "yes" : "no",
+           report->first_sequence, report->last_sequence, report->durable, report->records,
+           report->items, report->rehashed, report->dropped, report->unreadable,
+           report->pages_written, report->slots_damaged + report->slots_unexcused, report->epoch,
+           took_ms);
     log_dropped(report);
 }
 
@@ -274,8 +274,8 @@ static int fill(struct bb_startup *startup)
     if (error != 0)
         return read_only(startup, error);
     atomic_store(&shared->fill_ms, bb_clock_ms() - began_ms);
-    bb_log(BB_LOG_INFO, "ready: %" PRIu64 " blocks, map of free space read in %" PRIu64 " ms",
-           set.count, bb_clock_ms() - began_ms);
+    bb_log(BB_LOG_INFO, "ready blocks=%" PRIu64 " fill_ms=%" PRIu64, set.count,
+           bb_clock_ms() - began_ms);
     bb_server_set_phase(startup->config.server, BB_PHASE_READY);
     bb_notify("READY=1\nSTATUS=ready");
     return 0;

@@ -26,7 +26,7 @@ static int keep(struct bbd_listeners *listeners, const struct bb_listener *liste
         return BB_ERR_USAGE;
     }
     listeners->at[listeners->count++] = *listener;
-    bb_log(BB_LOG_INFO, "listening on %s", listener->name);
+    bb_log(BB_LOG_INFO, "listening address=%s", listener->name);
     return 0;
 }
 

@@ -160,9 +160,9 @@ void bbd_settings_log(const struct bbd_settings *settings)
         if (strcmp(section, bb_options[id].section) == 0)
             continue;
         section = bb_options[id].section;
-        bb_log(BB_LOG_INFO, "config: section=%s %s", section,
+        bb_log(BB_LOG_INFO, "config section=%s %s", section,
                bb_config_line(&settings->config, section, line, sizeof(line)));
     }
     if (settings->with_tokens)
-        bb_log(BB_LOG_INFO, "access: tokens=%u", settings->tokens.count);
+        bb_log(BB_LOG_INFO, "access tokens=%u", settings->tokens.count);
 }

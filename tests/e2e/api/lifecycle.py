@@ -252,7 +252,7 @@ def workers(_):
 def both_families(_):
     store = Store()
     server = store.start("--listen", "[::1]:0")
-    line = next(line for line in server.log().splitlines() if "listening on [::1]" in line)
+    line = next(line for line in server.log().splitlines() if "listening address=[::1]" in line)
     port = int(line.rsplit(":", 1)[1])
     with server.connect(host="127.0.0.1") as raw:
         raw.send(request("GET", "/livez"))
