@@ -42,6 +42,11 @@ class Area:
     def open_end(self, zone_count):
         return self.zones_offset + zone_count * ZONE
 
+    def of_blocks(self, size):
+        """(offset, bytes) of the place that blocks of `size` bytes fill in a new store."""
+        zones, rest = divmod(size, ZONE_DATA)
+        return self.zones_offset, zones * ZONE + rest
+
 
 class Bench:
     """seconds: of each measurement. rounds: references between two measurements of ours."""
@@ -50,19 +55,20 @@ class Bench:
         self.store, self.area, self.folder, self.checks = store, area, folder, checks
         self.seconds, self.quick, self.rounds = seconds, quick, 1 if quick else 2
         self.lines, self.shared, self.unable = [], {}, {}
-        self.zones_open = 0
+        self.zones_open, self.big_blocks = 0, 0
         self.fio = references.Fio(area.fio_path, area.fio_offset, area.fio_size, seconds,
-                                  self.guard_fio)
+                                  self.guard_fio, apart=area.fio_path != area.path)
         self.nginx = references.Nginx(store.program("bbbench"), folder, seconds)
         self.redis = references.Redis(folder, seconds)
 
     def say(self, text):
-        print(f"          {text}", flush=True)
+        print(f"              {text}", flush=True)
 
-    def guard_fio(self):
+    def guard_fio(self, own):
+        """own: the area that is fio's, not the store's blocks."""
         if self.store.process is not None:
             raise AssertionError("fio beside a running store")
-        if self.area.fio_path == self.area.path and \
+        if own and self.area.fio_path == self.area.path and \
                 self.area.open_end(self.zones_open) > self.area.fio_offset:
             raise Unable("fio: the store has grown into the area for fio, take a larger device")
 
@@ -84,12 +90,13 @@ class Bench:
     def blocks_that_fit(self, size, share=1.0):
         return max(1, int(self.area.room * share) // (-(-size // KIB4) * KIB4))
 
-    def read_set(self):
+    def read_set(self, most=None):
         """Makes a store of 4 KiB blocks that an earlier run stored, and returns bbbench's options to
         use them: 4 GiB of them, or what the device holds beside the room for other rows. In a quick run
-        the daemon is killed after the last reply: what it had acknowledged must be there."""
+        the daemon is killed after the last reply: what it had acknowledged must be there. most: only so
+        many of them are used."""
         count = min(20000 if self.quick else 4 * GIB // KIB4, self.blocks_that_fit(KIB4, 0.6))
-        options = ["--seed", SEED, "--size", KIB4, "--stored", count]
+        options = ["--seed", SEED, "--size", KIB4, "--stored", min(count, most or count)]
         if self.store.content != "set":
             self.new_store()
             self.say(f"storing {count} blocks of 4 KiB to be read")
@@ -97,7 +104,7 @@ class Bench:
             if self.quick:
                 self.store.kill()
                 self.store.start()
-                self.store.bench("--ops", "get", "--verify", "--requests", count, *options)
+                self.store.bench("--ops", "get", "--verify", "--requests", count, "--seed", SEED, "--size", KIB4, "--stored", count)
             self.stop()
             self.store.content = "set"
         return options
@@ -118,11 +125,11 @@ class Bench:
                       cpu=phase.server_cpu_us_per_op, client=phase.client_cpu_us_per_op,
                       machine=phase.machine_cpu_us_per_op, workers=self.store.workers, **more)
 
-    def put(self, *options, size=KIB4, start=(), **more):
+    def put(self, *options, size=KIB4, start=(), traced=False):
         """PUTs into an empty store, for the seconds of a measurement or until its room is used."""
-        self.new_store(*start, **more)
+        self.new_store(*start)
         phases = self.store.bench("--ops", "put", "--size", size, "--seconds", self.seconds,
-                                  "--requests", self.blocks_that_fit(size), *options)
+                                  "--requests", self.blocks_that_fit(size), *options, traced=traced)
         self.stop()
         return phases["put"]
 
@@ -151,14 +158,6 @@ class Bench:
                 add(name, sample)
         self.stop()
         return found
-
-    def once(self, row, measure):
-        """What a row has measured and others use; measures it, without its lines, if it has not."""
-        if row not in self.shared:
-            lines = len(self.lines)
-            measure(self)
-            del self.lines[lines:]
-        return self.shared[row]
 
     # ---- lines ----
 

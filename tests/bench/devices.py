@@ -8,12 +8,15 @@ import mmap
 import os
 import re
 import stat
+import struct
 import time
 
 from machine import (GIB, KIB, MIB, Refused, Unable, at_exit, find_program, read_text, run,
                      wait_until, write_text)
 
 BLKFLSBUF = 0x1261
+FS_IOC_FIEMAP, FIEMAP_UNWRITTEN, FIEMAP_COUNT = 0xC020660B, 0x800, 512  # linux/fiemap.h
+FIEMAP_HEAD, FIEMAP_EXTENT = struct.Struct("=QQIIII"), struct.Struct("=Q8xQ16xI12x")
 FILL_PIECE = 8 * MIB
 
 
@@ -64,6 +67,31 @@ def read_sectors(path):
     """Bytes read from a block device since it exists, None where that is not counted."""
     text = read_text(f"{sysfs_of(path)}/stat") if is_block(path) else ""
     return int(text.split()[2]) * 512 if text else None
+
+
+def unwritten(path):
+    """Bytes of a file that nobody wrote, holes and allocated ones; None where that is not known."""
+    size, at = os.stat(path).st_size, 0
+    written = 0
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while at < size:
+            request = bytearray(FIEMAP_HEAD.pack(at, size - at, 1, 0, FIEMAP_COUNT, 0)
+                                + bytes(FIEMAP_COUNT * FIEMAP_EXTENT.size))
+            fcntl.ioctl(fd, FS_IOC_FIEMAP, request)
+            count = FIEMAP_HEAD.unpack_from(request)[3]
+            for i in range(count):
+                logical, length, flags = FIEMAP_EXTENT.unpack_from(
+                    request, FIEMAP_HEAD.size + i * FIEMAP_EXTENT.size)
+                written += 0 if flags & FIEMAP_UNWRITTEN else min(length, size - logical)
+                at = logical + length
+            if count < FIEMAP_COUNT:
+                break
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return size - written
 
 
 def fill(path, offset, size, say):

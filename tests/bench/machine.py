@@ -237,27 +237,37 @@ class Watch(threading.Thread):
         return sum(used - self.base.get(path, 0) for path, used in self.seen.items()) / 1e3
 
 
+def tracing_folder():
+    """Where tracefs is mounted, by us for a while if nobody has; None where it cannot be had."""
+    for line in read_text("/proc/mounts").splitlines():
+        if line.split()[2] == "tracefs":
+            return line.split()[1]
+    path = new_folder(None, "trace")
+    if not find_program("mount") or run("mount", "-t", "tracefs", "tracefs", path, check=False).code:
+        return None
+    at_exit(run, "umount", path)
+    return path
+
+
 class Punts:
     """Counts requests of a process that io_uring hands to its worker threads, where tracefs can be
-    read."""
+    read. pid None: counts nothing."""
 
     def __init__(self, pid):
         self.pid, self.folder = pid, None
 
     def __enter__(self):
+        root = tracing_folder() if self.pid is not None else None
         event = "events/io_uring/io_uring_queue_async_work/enable"
-        for root in ("/sys/kernel/tracing", "/sys/kernel/debug/tracing"):
-            if os.path.exists(f"{root}/{event}"):
-                folder = f"{root}/instances/bb-bench-{os.getpid()}"
-                try:
-                    os.mkdir(folder)
-                    self.folder = folder
-                    write_text(f"{folder}/set_event_pid",
-                               " ".join(os.listdir(f"/proc/{self.pid}/task")))
-                    write_text(f"{folder}/{event}", "1")
-                except OSError:
-                    self.__exit__()
-                break
+        if root and os.path.exists(f"{root}/{event}"):
+            folder = f"{root}/instances/bb-bench-{os.getpid()}"
+            try:
+                os.mkdir(folder)
+                self.folder = folder
+                write_text(f"{folder}/set_event_pid", " ".join(os.listdir(f"/proc/{self.pid}/task")))
+                write_text(f"{folder}/{event}", "1")
+            except OSError:
+                self.__exit__()
         return self
 
     def count(self):
@@ -295,15 +305,27 @@ class Cgroup:
     def __init__(self, limit):
         self.path, self.version = self.make()
         at_exit(self.remove)
+        self.limit(limit)
+        if self.version == 2 and os.path.exists(f"{self.path}/memory.swap.max"):
+            write_text(f"{self.path}/memory.swap.max", "0")
+
+    def limit(self, size):
+        """Sets it anew; what is above it is taken from the page cache at once."""
+        name = "memory.max" if self.version == 2 else "memory.limit_in_bytes"
         try:
-            if self.version == 2:
-                write_text(f"{self.path}/memory.max", str(limit))
-                if os.path.exists(f"{self.path}/memory.swap.max"):
-                    write_text(f"{self.path}/memory.swap.max", "0")
-            else:
-                write_text(f"{self.path}/memory.limit_in_bytes", str(limit))
+            write_text(f"{self.path}/{name}", str(size))
         except OSError as error:
             raise Unable(f"memory cgroup: {error}") from error
+
+    def used(self):
+        name = "memory.current" if self.version == 2 else "memory.usage_in_bytes"
+        return int(read_text(f"{self.path}/{name}", "0"))
+
+    def cached(self):
+        """Bytes of the page cache."""
+        name = "file" if self.version == 2 else "total_cache"
+        found = re.search(rf"^{name} (\d+)", read_text(f"{self.path}/memory.stat"), re.M)
+        return int(found.group(1)) if found else 0
 
     @staticmethod
     def base():

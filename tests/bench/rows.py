@@ -15,6 +15,7 @@ NGINX_PUT = "nginx WebDAV PUT, not durable"
 NGINX_STATIC = "nginx static 4k, page cache"
 NGINX_204 = "nginx 204"
 SHA = "SHA-256, one core"
+SMALL_SET = 262144  # of the blocks that are read, where more would only cost time
 
 
 def window_note(series):
@@ -24,7 +25,11 @@ def window_note(series):
         return ""
     return (f"{items:.1f} items per window, {flushes:.0f} flushes/s, "
             f"{series.median_of('sqes_per_enter') or 0:.1f} SQEs per enter, "
-            f"p50 {series.median_of('p50_us'):.0f} us, p99 {series.median_of('p99_us'):.0f} us, "
+            f"{latency_note(series)}")
+
+
+def latency_note(series):
+    return (f"p50 {series.median_of('p50_us'):.0f} us, p99 {series.median_of('p99_us'):.0f} us, "
             f"p99.9 {series.median_of('p999_us'):.0f} us")
 
 
@@ -44,33 +49,29 @@ def row_1(bench):
 def get_set(bench):
     """GETs at random from the blocks that are read in several rows."""
     options = bench.read_set()
-    if bench.store.process is None:
-        bench.store.start()
+    bench.store.start()
     phases = bench.store.bench("--ops", "get", "--seconds", bench.seconds, *options)
     bench.stop()
     return bench.sample(phases["get"])
 
 
 def row_2(bench):
-    """GET of 4 KiB at random."""
+    """GET of 4 KiB at random; fio reads where the blocks are."""
     size = int(bench.read_set()[-1]) * KIB4
     series = bench.interleave(lambda: {"ours": get_set(bench)},
-                              {FIO_READ: bench.fio.random_read,
+                              {FIO_READ: lambda: bench.fio.random_read(bench.area.of_blocks(size)),
                                NGINX_STATIC: bench.nginx.static_4k})
     bench.shared[2] = series
     note = f"over {size / GIB:.2g} GiB" + ("" if size >= 4 * GIB or bench.quick else
                                            ", the device is too small for 4 GiB")
-    bench.compare(2, "GET 4 KiB", series, FIO_READ, 0.75, note=f"{note}; {system_note(series['ours'])}")
-    if not bench.quick:
-        row_2_zram(bench, series)
+    bench.compare(2, "GET 4 KiB", series, FIO_READ, 0.75, note=f"{note}; {system_note(series['ours'])}; "
+                  f"{latency_note(series['ours'])}")
+    bench.compare(2, "GET 4 KiB", series, NGINX_STATIC)
 
 
-def row_2_zram(bench, series):
+def row_2_zram(bench):
     """The same on a device of memory, where the device is not what limits."""
     what = "GET 4 KiB, zram"
-    if NGINX_STATIC in bench.unable:
-        bench.add(2, what, skipped=f"{NGINX_STATIC}: {bench.unable[NGINX_STATIC]}")
-        return
     try:
         blocks = min(4 * GIB, int(memory_available() * 0.3)) // KIB4
         data, index = Zram(blocks * KIB4 * 5 // 4 + 512 * MIB), Zram(max(blocks * 200, 64 * MIB))
@@ -79,27 +80,27 @@ def row_2_zram(bench, series):
         return
     store = type(bench.store)(bench.store.build, data.path, index.path,
                               new_folder(bench.folder, "zram"), bench.checks)
-    stored = ["--seed", "20002", "--size", KIB4, "--stored", blocks]
-    ours, reference = Series("ours"), Series(NGINX_STATIC)
+    options = ["--seed", "20002", "--size", KIB4, "--stored", blocks]
+
+    def ours():
+        store.start()
+        sample = bench.sample(store.bench("--ops", "get", "--seconds", bench.seconds, *options)["get"])
+        sample.workers = store.workers
+        store.stop()
+        return {"ours": sample}
     try:
         store.format()
         store.start()
         store.bench("--ops", "put", "--requests", blocks, "--seed", "20002", "--size", KIB4)
-        for turn in range(bench.rounds + 1):
-            if turn > 0:
-                store.settle()
-                reference.add(bench.nginx.static_4k())
-            phase = store.bench("--ops", "get", "--seconds", bench.seconds, *stored)["get"]
-            sample = ours.add(bench.sample(phase))
-            sample.workers = store.workers
-    finally:
         store.stop()
+        series = bench.interleave(ours, {NGINX_STATIC: bench.nginx.static_4k})
+    finally:
+        store.kill()
         data.remove()
         index.remove()
-    bench.add(2, what, ours, reference, 0.6,
-              note=f"over {blocks * KIB4 / GIB:.2g} GiB; {system_note(ours)}")
-    if "ours" in series:
-        bench.shared["zram"] = ours
+    bench.compare(2, what, series, NGINX_STATIC, 0.6,
+                  note=f"over {blocks * KIB4 / GIB:.2g} GiB; {system_note(series['ours'])}; "
+                       f"{latency_note(series['ours'])}")
 
 
 def put_and_get(bench, size):
@@ -111,20 +112,31 @@ def put_and_get(bench, size):
     return {name: bench.sample(phases[name], phases[name].mib_per_s) for name in ("put", "get")}
 
 
-def row_3(bench):
-    """PUT and GET of larger blocks."""
-    for size in (512 * KIB,) if bench.quick else (64 * KIB, 512 * KIB, MIB):
-        name = f"{size // KIB} KiB" if size < MIB else "1 MiB"
-        series = bench.interleave(
-            lambda size=size: put_and_get(bench, size),
-            {SHA: lambda size=size: references.sha256(size, bench.seconds),
-             FIO_LARGE: bench.fio.large_read}, unit="MiB/s")
-        put_target, get_target = 0.65 if size == 512 * KIB else None, 0.9 if size > 64 * KIB else None
-        bench.compare(3, f"PUT {name}", series, SHA, put_target, ours="put",
-                      note=window_note(series["put"]))
-        bench.compare(3, f"GET {name}", series, FIO_LARGE, get_target, ours="get",
-                      note=system_note(series["get"]))
-        bench.shared[3, size] = series
+def row_3(bench, size, name, put_target, get_target):
+    series = bench.interleave(
+        lambda: put_and_get(bench, size),
+        {SHA: lambda: references.sha256(size, bench.seconds), FIO_LARGE: bench.fio.large_read},
+        unit="MiB/s")
+    bench.compare(3, f"PUT {name}", series, SHA, put_target, ours="put",
+                  note=window_note(series["put"]))
+    bench.compare(3, f"GET {name}", series, FIO_LARGE, get_target, ours="get",
+                  note=f"{system_note(series['get'])}; {latency_note(series['get'])}; the client "
+                       "compares lengths and hashes 1 in 16")
+
+
+def row_3_64k(bench):
+    """PUT and GET of 64 KiB."""
+    row_3(bench, 64 * KIB, "64 KiB", None, None)
+
+
+def row_3_512k(bench):
+    """PUT and GET of 512 KiB."""
+    row_3(bench, 512 * KIB, "512 KiB", 0.65, 0.9)
+
+
+def row_3_1m(bench):
+    """PUT and GET of 1 MiB."""
+    row_3(bench, MIB, "1 MiB", None, 0.9)
 
 
 def row_4(bench):
@@ -133,42 +145,60 @@ def row_4(bench):
         phase = bench.put("--connections", 1)
         return {"ours": bench.sample(phase, phase.latency_us["p50"])}
     series = bench.interleave(ours, {FIO_DURABLE: bench.fio.durable_write_p50}, unit="us")
-    bench.compare(4, "PUT 4 KiB, 1 connection, p50", series, FIO_DURABLE, 1.7, "<=",
-                  window_note(series["ours"]))
+    note = window_note(series["ours"])
+    if FIO_DURABLE in series:
+        note += f"; fio {series[FIO_DURABLE].median_of('per_second'):.0f} of both per second"
+    bench.compare(4, "PUT 4 KiB, 1 connection, p50", series, FIO_DURABLE, 1.7, "<=", note)
     tail = series["ours"].derived("p99 / p50", "", lambda sample: sample.more["p99_us"] / sample.value)
     bench.add(4, "PUT 4 KiB, 1 connection, p99 / p50", tail, None, 3, "<=")
 
 
+def fill_delta(bench, leave):
+    """PUTs of 4 KiB until about `leave` more windows of one item each start a checkpoint: one that
+    has as much to do as any, in the middle of what is measured next."""
+    while True:
+        status = bench.store.status()
+        journal, delta = status["journal"], status["delta"]
+        items = delta["max"] // 2 - delta["items"]
+        units = journal["units"] // 4 - journal["used_units"]
+        if min(items, units) <= leave or delta["checkpoint_running"]:
+            return
+        # Nearly as many units as items when few come together, a tenth when many do.
+        bench.store.bench("--ops", "put", "--requests",
+                          max(min(items - leave, (units - leave) * 4) // 2, 64))
+
+
 def row_5(bench):
-    """A mix at half of what saturates: does anything stall?"""
+    """A mix at half of what saturates: does anything stall, a checkpoint above all?"""
     mix = ["--size", "4K-512K", "--ops", "mix", "--blocks", 200 if bench.quick else 2000,
            "--requests", bench.blocks_that_fit(256 * KIB, 2)]  # a quarter are PUTs of half of that
 
-    def one(*options):
+    def one(*options, changes=0):
         bench.new_store()
+        if changes > 0 and not bench.quick:
+            fill_delta(bench, mix[5] + changes // 3)
         phase = bench.store.bench(*mix, "--seconds", bench.seconds, *options)["mix"]
         bench.stop()
         return phase
     saturation = one().operations_per_s
     rate = max(int(saturation / 2), 1)
     tail, stall = Series("p99 / p50", ""), Series("p99.9", "ms")
-    checkpoints, reached = 0, []
+    checkpoints, reached = [], []
     for _ in range(bench.rounds + 1):
-        phase = one("--rate", rate)
+        phase = one("--rate", rate, changes=int(rate * 0.3 * bench.seconds))
         sample = bench.sample(phase)
-        checkpoints += phase.server["checkpoints"]
+        checkpoints.append(phase.server["checkpoints"])
         reached.append(phase.operations_per_s / rate)
         tail.add(Sample(phase.latency_us["p99"] / phase.latency_us["p50"], sample.cpu, sample.client,
                         sample.machine, sample.workers, kinds=phase.kinds, **sample.more))
         stall.add(Sample(phase.latency_us["p999"] / 1e3, sample.cpu, sample.client, sample.machine,
                          sample.workers))
     note = (f"open loop, {rate}/s of {saturation:.0f}/s, {100 * min(reached):.0f} % of it reached; "
-            f"{checkpoints} checkpoints meanwhile")
-    if checkpoints == 0:
-        note += ": too short to see one, give more --seconds"
+            f"checkpoints meanwhile: {', '.join(map(str, checkpoints))}")
+    if min(checkpoints) == 0:
+        note += " (not in every run: give more --seconds)"
     bench.add(5, "mix 4K to 512K at half load, p99 / p50", tail, None, 5, "<=", note)
-    bench.add(5, "mix 4K to 512K at half load, p99.9", stall, None, 20, "<=",
-              f"p50 {tail.median_of('p50_us'):.0f} us, p99 {tail.median_of('p99_us'):.0f} us")
+    bench.add(5, "mix 4K to 512K at half load, p99.9", stall, None, 20, "<=", latency_note(tail))
 
 
 def deletes(bench):
@@ -182,7 +212,7 @@ def deletes(bench):
 def row_6(bench):
     """Small operations: DELETE and duplicates against a durable log, HEAD and absent against a 204."""
     def ours():
-        options = bench.read_set()
+        options = bench.read_set(SMALL_SET)
         bench.store.start()
         found = {"delete": deletes(bench)}
         for op in ("dup", "head", "absent"):
@@ -195,6 +225,8 @@ def row_6(bench):
                                      NGINX_204: bench.nginx.no_content})
     bench.compare(6, "DELETE 4 KiB", series, REDIS_SET, 1.3, ours="delete",
                   note=system_note(series["delete"]))
-    bench.compare(6, "PUT 4 KiB, duplicate", series, REDIS_SET, 1.3, ours="dup")
-    bench.compare(6, "HEAD", series, NGINX_204, 0.9, ours="head")
-    bench.compare(6, "GET absent", series, NGINX_204, 0.9, ours="absent")
+    bench.compare(6, "PUT 4 KiB, duplicate", series, REDIS_SET, 1.3, ours="dup",
+                  note=system_note(series["dup"]))
+    bench.compare(6, "HEAD", series, NGINX_204, 0.9, ours="head", note=system_note(series["head"]))
+    bench.compare(6, "GET absent", series, NGINX_204, 0.9, ours="absent",
+                  note=system_note(series["absent"]))

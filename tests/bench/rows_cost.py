@@ -7,7 +7,7 @@ import socket
 import machine
 from machine import MIB, Unable
 from result import Sample, Series, system_note
-from rows import row_1, row_2
+from rows import SMALL_SET, get_set
 
 POLLED = re.compile(r"^  op=\d+, ", re.M)
 IDLE_CONNECTIONS = 1000
@@ -31,59 +31,82 @@ def row_9(bench):
                   10e6 if full == "50.0" else None)
 
 
+def own_series(bench, row, measure):
+    """Our samples of row 1 or 2, taken here when the row was not measured."""
+    if row in bench.shared:
+        return bench.shared[row]["ours"]
+    series = Series("ours")
+    for _ in range(bench.rounds + 1):
+        series.add(measure())
+    return series
+
+
 def row_10(bench):
     """Processor time of the server per operation, its io-wq workers included."""
-    for row, measure, name, limit in ((1, row_1, "PUT 4 KiB", 18), (2, row_2, "GET 4 KiB", 16)):
-        series = bench.once(row, measure)["ours"]
+    get = own_series(bench, 2, lambda: get_set(bench))
+    put = own_series(bench, 1, lambda: bench.sample(bench.put()))
+    for series, name, limit in ((put, "PUT 4 KiB", 18), (get, "GET 4 KiB", 16)):
         cpu = series.derived("ours", "us", lambda sample: sample.cpu)
         bench.add(10, f"server CPU per {name}", cpu, None, limit, "<=",
                   note=f"user {series.median_of('user_us'):.1f}, system "
                        f"{series.median_of('system_us'):.1f}; {system_note(series)}")
-    series = bench.shared[1]["ours"]
-
-    def beyond(sample):
-        """Requests that went to a kernel worker thread beside one flush per window, per window."""
-        if sample.more.get("punts") is None:
-            return None
-        return (sample.more["punts"] - sample.more["flushes"]) / max(sample.more["windows"], 1)
-    flushes = series.derived("ours", "", lambda sample: sample.more["flushes_per_window"])
-    worker_us = series.derived("ours", "us", lambda sample: sample.more["worker_thread_us"]
-                               / sample.more["operations"])
-    bench.add(10, "flushes per window of PUTs", flushes, None, 1.05, "<=")
-    punts = series.derived("ours", "", beyond)
-    if punts.samples:
-        bench.add(10, "io-wq requests beside flushes, per window", punts, None, 0.05, "<=",
-                  spread_matters=False,
-                  note=", ".join(f"{kind} {count}" for kind, count in sorted(
-                      series.samples[-1].more["punt_kinds"].items())))
-    else:
-        bench.add(10, "io-wq requests beside flushes, per window",
-                  skipped="tracefs cannot be read here (mount -t tracefs tracefs "
-                          "/sys/kernel/tracing)")
+    flushes = put.derived("ours", "", lambda sample: sample.more["flushes_per_window"])
+    worker_us = put.derived("ours", "us", lambda sample: sample.more["worker_thread_us"]
+                            / sample.more["operations"])
+    bench.add(10, "flushes per window of PUTs", flushes, None, 1.05, "<=",
+              note=f"{put.median_of('items_per_window'):.1f} items per window, "
+                   f"{put.median_of('sqes_per_enter'):.1f} SQEs per enter")
     bench.add(10, "io-wq CPU per PUT 4 KiB", worker_us, note="as far as its threads were seen, ten "
               "times a second")
+    row_10_punts(bench)
 
 
-def row_11(bench):
-    """Do more workers cost more?"""
+def row_10_punts(bench):
+    """Requests that went to a kernel worker thread, counted in a run that pays for the counting."""
+    what = "io-wq requests beside flushes, per window"
+    more = bench.sample(bench.put(traced=True)).more
+    if more["punts"] is None:
+        bench.add(10, what, skipped="tracefs cannot be read here (root; mount -t tracefs)")
+        return
+    beyond = Series("ours", "")
+    beyond.add(Sample((more["punts"] - more["flushes"]) / max(more["windows"], 1)))
+    bench.add(10, what, beyond, None, 0.05, "<=",
+              note=f"{more['punts']} in all, {more['windows']} windows, {more['flushes']} flushes; "
+              "the last of them: " + ", ".join(f"{kind} {count}" for kind, count in sorted(
+                  more["punt_kinds"].items())))
+
+
+def per_cpu_second(bench, name, measure):
     counts = (1, 2, 4)
-    put, get = ({count: Series(f"{count} workers") for count in counts} for _ in range(2))
+    found = {count: Series(f"{count} worker") for count in counts}
     for _ in range(bench.rounds + 1):
         for count in counts:
-            phase = bench.put(start=("--workers", count))
-            put[count].add(bench.sample(phase, 1e6 / phase.server_cpu_us_per_op))
-    options = bench.read_set()
-    for _ in range(bench.rounds + 1):
-        for count in counts:
-            bench.store.start("--workers", count)
-            phase = bench.store.bench("--ops", "get", "--seconds", bench.seconds, *options)["get"]
-            get[count].add(bench.sample(phase, 1e6 / phase.server_cpu_us_per_op))
-            bench.stop()
-    for name, series in (("PUT", put), ("GET", get)):
-        for count in counts[1:]:
-            series[count].name, series[count].unit = "ours", "/CPU s"
-            bench.add(11, f"{name} 4 KiB per server CPU second, {count} workers", series[count],
-                      series[1], 0.85, note=system_note(series[count]))
+            phase = measure(count)
+            found[count].add(bench.sample(phase, 1e6 / phase.server_cpu_us_per_op))
+            found[count].samples[-1].more["per_s"] = phase.operations_per_s
+    for count in counts[1:]:
+        found[count].name, found[count].unit = "ours", "/CPU s"
+        bench.add(11, f"{name} 4 KiB per server CPU second, {count} workers", found[count], found[1],
+                  0.85, note=f"{found[count].median_of('per_s'):.0f}/s, with one worker "
+                  f"{found[1].median_of('per_s'):.0f}/s; {system_note(found[count])}")
+
+
+def row_11_get(bench):
+    """Do more workers cost more, GET?"""
+    options = bench.read_set(SMALL_SET)
+
+    def measure(count):
+        bench.store.start("--workers", count)
+        phase = bench.store.bench("--ops", "get", "--seconds", bench.seconds, *options)["get"]
+        bench.store.workers = count
+        bench.stop()
+        return phase
+    per_cpu_second(bench, "GET", measure)
+
+
+def row_11_put(bench):
+    """Do more workers cost more, PUT?"""
+    per_cpu_second(bench, "PUT", lambda count: bench.put(start=("--workers", count)))
 
 
 def polls(pid):

@@ -8,14 +8,15 @@ import references
 from bench import KIB4, SEED, ZONE_DATA
 from devices import flush_cache, read_sectors, size_of, size_text
 from machine import GIB, MIB, Cgroup, Unable
-from result import Sample, Series
-from rows import FIO_READ, FIO_WRITE, row_1, row_2
+from result import Sample, Series, system_note
+from rows import FIO_READ, FIO_WRITE, latency_note
 
 BIG_BLOCKS = 10_000_000
 BIG_MARGIN = 10               # one more for so many is stored beside them by rows 7 and 8
 INDEX_BYTES = 100             # per record, with room for a checkpoint
 SHA_OFF = ":~0x20000000"      # OPENSSL_ia32cap without the SHA extensions
 SMALL_MEMORY, SMALL_CGROUP = 64 * MIB, 128 * MIB
+COLD_SLACK = 8 * MIB          # of a cgroup, beside what is used and the page cache
 
 
 def one(value, unit, **more):
@@ -57,8 +58,10 @@ def store_big(bench, blocks):
 
 
 def start_times(bench, kind):
-    """From the start of the process to the first block read and the first one accepted."""
+    """From the start of the process to the first block read and the first one accepted; nothing of
+    the index is in the page cache."""
     store = bench.store
+    flush_cache(store.index)
     began = store.launch()
 
     def answers(method, path, wanted):
@@ -81,6 +84,7 @@ def offline(bench):
     """bbfsck and the rebuild, and what the rebuild reads of the device."""
     store = bench.store
     flush_cache(store.data)
+    flush_cache(store.index)
     bench.add(7, "bbfsck", one(store.fsck(), "s"), None, 60, "<=")
     before = read_sectors(store.data)
     seconds = store.fsck("--rebuild", "--yes")
@@ -95,23 +99,23 @@ def offline(bench):
 
 def kept(bench, row, name, ours, series, reference):
     """A line for how much of the ratio of the empty store is left."""
-    empty = bench.shared[row]
+    empty = bench.shared.get(row, {})
     if reference not in series or reference not in empty:
-        bench.add(7, name, ours, skipped=f"{reference}: {bench.unable.get(reference)}")
+        bench.add(7, name, ours, series.get(reference),
+                  note="not judged: " + bench.unable.get(reference, f"row {row} was not measured"))
         return
     before = empty["ours"].median() / empty[reference].median()
     bench.add(7, name, ours, series[reference], 0.8 * before,
-              note=f"0.8 of the ratio of the empty store, {before:.2f}")
+              note=f"0.8 of the ratio of the empty store, {before:.2f}; {system_note(ours)}")
 
 
-def row_7(bench, blocks=BIG_BLOCKS):
-    """Many blocks. Rows 1 and 2 come first: they need the device for themselves."""
+def row_7(bench):
+    """Many blocks; rows 1 and 2 show the ratios of an empty store."""
+    blocks = bench.big_blocks
     reason = big_unable(bench, blocks)
     if reason:
         bench.add(7, f"{blocks} blocks", skipped=reason)
         return
-    for row, measure in ((1, row_1), (2, row_2)):
-        bench.once(row, measure)
     options, margin = store_big(bench, blocks), blocks // BIG_MARGIN
     size, records = bench.store.index_bytes_per_record()
     bench.checks.expect(records == blocks, f"the index has {records} of {blocks} records")
@@ -126,8 +130,9 @@ def row_7(bench, blocks=BIG_BLOCKS):
                                 margin // 2 // (bench.rounds + 1))["put"]
         bench.stop()
         return {"get": bench.sample(get), "put": bench.sample(put)}
+    place = bench.area.of_blocks(blocks * KIB4)
     series = bench.interleave(ours, {FIO_WRITE: bench.fio.random_write,
-                                     FIO_READ: bench.fio.random_read})
+                                     FIO_READ: lambda: bench.fio.random_read(place)})
     kept(bench, 1, f"PUT 4 KiB, {blocks} blocks", series["put"], series, FIO_WRITE)
     kept(bench, 2, f"GET 4 KiB, {blocks} blocks", series["get"], series, FIO_READ)
     bench.store.start()
@@ -145,59 +150,76 @@ def row_7(bench, blocks=BIG_BLOCKS):
 
 # ---- row 8 ----
 
-def row_8(bench):
-    """The index is four times what the page cache may hold of it: do cold lookups hold up commits?"""
-    options = bench.shared.get("big") or bench.read_set()
-    records = int(options[-1])
-    memory, cap = 64 * MIB, bench.blocks_that_fit(KIB4, 0.05)
-    if "big" in bench.shared:
-        cap = records // BIG_MARGIN // 16
-    cache = records * 85 // 4
-    try:
-        group = Cgroup(memory + 16 * MIB + cache)
-    except Unable as reason:
-        bench.add(8, "PUT 4 KiB beside cold reads", skipped=str(reason))
-        return
-    if records < 500000:
-        bench.add(8, "PUT 4 KiB beside cold reads",
-                  skipped=f"an index of {records} records is too small to be cold, take a larger DEVICE")
-        return
+class ColdIndex:
+    """A store in a cgroup in which the page cache holds a quarter of the index."""
 
-    def put(cold):
-        flush_cache(bench.store.index)
-        bench.store.start("--memory", memory, prefix=group.prefix())
-        reader = None
+    def __init__(self, bench, options, records):
+        self.bench, self.options, self.records = bench, options, records
+        size, _ = bench.store.index_bytes_per_record()
+        self.index_bytes = int(size * records)
+        self.cache = self.index_bytes // 4
+        self.group = Cgroup(SMALL_MEMORY + COLD_SLACK + self.index_bytes)
+        self.cap = records // BIG_MARGIN // 16 if "big" in bench.shared else \
+            bench.blocks_that_fit(KIB4, 0.05)  # PUTs of a measurement
+
+    def squeeze(self):
+        """Leaves the page cache its quarter and everything else what it has, and room to move."""
+        self.group.limit(self.group.used() - self.group.cached() + COLD_SLACK + self.cache)
+        beyond = self.group.cached() - self.cache
+        if beyond > 0:
+            self.group.limit(self.group.used() - beyond)
+
+    def put(self, cold):
+        store, seconds = self.bench.store, self.bench.seconds
+        self.group.limit(SMALL_MEMORY * 2 + self.index_bytes)
+        flush_cache(store.index)
+        store.start("--memory", SMALL_MEMORY, prefix=self.group.prefix())
+        more, reader = {}, None
         if cold:
-            reader = bench.store.bench_aside("--ops", "get", "--connections", 16, "--seconds",
-                                             bench.seconds + 4 + records // 400000, *options)
-            wait_for_reads(bench.store)
-        phase = bench.store.bench("--ops", "put", "--seconds", bench.seconds, "--requests",
-                                  cap)["put"]
-        more = {}
+            reader = store.bench_aside("--ops", "get", "--connections", 16, "--seconds",
+                                       seconds + 4, *self.options)
+            wait_for_reads(store)
+        self.squeeze()
+        phase = store.bench("--ops", "put", "--seconds", seconds, "--requests", self.cap)["put"]
+        more["cached"] = self.group.cached()
         if cold:
-            found = bench.store.bench_aside_end(reader)["get"]
-            more = {"reads_per_s": found.operations_per_s, "read_p99_us": found.latency_us["p99"]}
-        bench.stop()
-        sample = bench.sample(phase)
+            found = store.bench_aside_end(reader)["get"]
+            more.update(reads_per_s=found.operations_per_s, read_p99_us=found.latency_us["p99"])
+        self.bench.stop()
+        sample = self.bench.sample(phase)
         sample.more.update(more)
         return sample
 
-    def ours():
-        return {"alone": put(False), "cold": put(True)}
-    series = bench.interleave(ours, {FIO_WRITE: bench.fio.random_write})
-    bench.checks.expect(group.killed() == 0, "nothing is killed for want of memory")
-    group.remove()
+
+def row_8(bench):
+    """The index is four times what the page cache may hold of it: do cold lookups hold up commits?"""
+    what = "PUT 4 KiB beside cold reads"
+    options = bench.shared.get("big") or bench.read_set()
+    records = int(options[-1])
+    if records < 500000:
+        bench.add(8, what, skipped=f"an index of {records} records is too small to be cold, take a "
+                                   "larger DEVICE")
+        return
+    try:
+        place = ColdIndex(bench, options, records)
+    except Unable as reason:
+        bench.add(8, what, skipped=str(reason))
+        return
+    series = bench.interleave(lambda: {"alone": place.put(False), "cold": place.put(True)},
+                              {FIO_WRITE: bench.fio.random_write})
+    bench.checks.expect(place.group.killed() == 0, "nothing is killed for want of memory")
+    place.group.remove()
     cold, alone = series["cold"], series["alone"]
     note = (f"{cold.median_of('reads_per_s'):.0f} reads/s beside it, p99 "
-            f"{cold.median_of('read_p99_us') / 1e3:.1f} ms; index {size_text(records * 85)}, page cache "
-            f"{size_text(cache)}; alone {alone.median():.0f}/s in the same cgroup")
+            f"{cold.median_of('read_p99_us') / 1e3:.1f} ms; alone {alone.median():.0f}/s in the same "
+            f"cgroup (version {place.group.version}); index of {size_text(place.index_bytes)}, page "
+            f"cache {size_text(cold.median_of('cached'))}; {latency_note(cold)}")
     if FIO_WRITE in series:
         before = alone.median() / series[FIO_WRITE].median()
-        bench.add(8, "PUT 4 KiB beside cold reads", cold, series[FIO_WRITE], 0.7 * before,
-                  note=f"0.7 of the ratio without them, {before:.2f}; {note}")
+        bench.add(8, what, cold, series[FIO_WRITE], 0.7 * before,
+                  note=f"0.7 of the ratio without reads, {before:.2f}; {note}")
     else:
-        bench.add(8, "PUT 4 KiB beside cold reads", cold,
-                  skipped=f"{FIO_WRITE}: {bench.unable[FIO_WRITE]}", note=note)
+        bench.add(8, what, cold, skipped=f"{FIO_WRITE}: {bench.unable[FIO_WRITE]}", note=note)
 
 
 def wait_for_reads(store):
@@ -246,10 +268,9 @@ def row_13(bench):
         bench.add(13, "growth of RssAnon in a second round", growth, None, 1, "<=",
                   spread_matters=False,
                   note=f"peak {series['put'].median_of('rss_peak') / MIB:.1f} MiB")
-    without_sha(bench)
 
 
-def without_sha(bench):
+def row_13_no_sha(bench):
     """What a processor without SHA extensions would do: reported, not judged."""
     env = {**os.environ, "OPENSSL_ia32cap": SHA_OFF}
     put, get = Series("ours"), Series("ours")

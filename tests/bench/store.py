@@ -162,15 +162,17 @@ class Store:
         return [self.program("bbbench"), "--url", f"http://127.0.0.1:{self.port}", "--json",
                 "--pid", str(self.process.pid), *[str(option) for option in options]]
 
-    def bench(self, *options, faulty=False):
-        """Runs bbbench and returns {phase: Phase}. faulty: a canary that has to find violations."""
+    def bench(self, *options, faulty=False, traced=False):
+        """Runs bbbench and returns {phase: Phase}. faulty: a canary that has to find violations.
+        traced: io-wq requests are counted, which costs every change of threads something."""
         if "--connections" not in options:
             options = ("--connections", CONNECTIONS, *options)
         before = self.counters()
-        with machine.Watch(self.process.pid) as watch, machine.Punts(self.process.pid) as punts:
+        with machine.Watch(self.process.pid) as watch, \
+                machine.Punts(self.process.pid if traced else None) as punts:
             done = machine.run(*self.bench_command(*options), timeout=3600, check=False)
-            more = {"worker_thread_us": watch.worker_us(), "punts": punts.count(), "punt_kinds": punts.kinds(),
-                    "rss_peak": watch.peak}
+            more = {"punts": punts.count(), "punt_kinds": punts.kinds()}
+        more["worker_thread_us"], more["rss_peak"] = watch.worker_us(), watch.peak
         if self.process.poll() is not None:
             code, self.process = self.process.returncode, None
             raise Unable(f"bbd ended with {code} under load: {self.log_tail()}")
