@@ -83,6 +83,7 @@ struct bb_accept {
     struct bb_worker *worker;
     struct bb_listener *listener;
     bool armed;
+    bool starved; /* the last one failed for want of descriptors */
 };
 
 /* A connection that is to be ended, if it still waits for what it waited for then. */
@@ -182,6 +183,9 @@ void bb_slow_check(struct bb_worker *worker, uint64_t now_ms);
  * one that had an answer within the last seconds only if there is no other. False when there is
  * none. */
 bool bb_slow_shed(struct bb_worker *worker, uint64_t now_ms);
+/* Descriptors are short: ends a few of those that had no answer for some seconds and had time for
+ * one. */
+void bb_slow_shed_useless(struct bb_worker *worker, uint64_t now_ms);
 /* Ends all connections that wait for their client; stop. `idle_only`: those without a request. */
 void bb_slow_end_all(struct bb_worker *worker, bool idle_only);
 

@@ -3,6 +3,9 @@
  * kernel hashes them over several sockets. A worker at its limit ends its slowest connection for a
  * new one. That takes a turn of the loop; when many come at once, those without an object wait in
  * the queue of those handed over until the ended ones have given theirs back.
+ *
+ * Without descriptors nobody is accepted until some come back. Connections that are of no use are
+ * ended for that, those that work are not.
  */
 #include "bb/clock.h"
 #include "bb/conn.h"
@@ -89,10 +92,12 @@ static void accepted(struct bb_event *event, int result, bool more)
     /* the events stand in one array of worker 0, whose thread this is */
     struct bb_accept *accept = BB_CONTAINER(event, struct bb_accept, event);
     struct bb_worker *worker = accept->worker;
+    bool starved = result == -EMFILE || result == -ENFILE;
     if (result >= 0)
         assign(worker, result, accept->listener);
-    else if (result == -EMFILE || result == -ENFILE)
-        (void)bb_slow_shed(worker, bb_clock_ms());
+    else if (starved && accept->starved) /* none came back by itself */
+        bb_slow_shed_useless(worker, bb_clock_ms());
+    accept->starved = starved;
     accept->armed = more;
     if (!more)
         worker->accept_again_ms = bb_clock_ms() + (result >= 0 ? 0 : AGAIN_MS);
@@ -108,6 +113,7 @@ void bb_accept_arm(struct bb_worker *worker)
         *accept = (struct bb_accept){.worker = worker,
                                      .listener = &shared->listeners[i],
                                      .armed = true,
+                                     .starved = accept->starved,
                                      .event = {.done = accepted}};
         bb_ring_accept(worker->ring, accept->listener->fd, &accept->event);
     }

@@ -20,6 +20,7 @@
 #define RUSH_COUNT 8u           /* so many wait */
 #define FAST_BYTES (256u << 10) /* per second: never ended for a buffer */
 #define GRACE_MS 10000u         /* that a request earns its connection */
+#define USELESS_MAX 8u          /* ended at a time for descriptors */
 #define CHOICE_MS 100u          /* that a choice of victims is good for */
 #define MS_PER_KIB_MIN (1000u * 1024u / FAST_BYTES + 1)
 #define OF_NO_USE ((uint64_t)1 << 40) /* blame that outweighs any slowness */
@@ -77,6 +78,8 @@ static uint64_t blame(struct bb_conn *conn, const struct want *want, uint64_t no
         uint64_t value = slowness(conn, now_ms, want->fresh_ms);
         return value < MS_PER_KIB_MIN ? 0 : value;
     }
+    if (since(conn->since_ms, now_ms) < want->fresh_ms)
+        return 0;
     uint64_t value = slowness(conn, now_ms, FRESH_MS) + 1;
     bool spared = conn->useful && since(conn->since_ms, now_ms) < GRACE_MS;
     return spared ? value : value + OF_NO_USE;
@@ -191,6 +194,17 @@ bool bb_slow_shed(struct bb_worker *worker, uint64_t now_ms)
     BB_COUNT(worker, shed, 1);
     bb_conn_abort(conn);
     return true;
+}
+
+void bb_slow_shed_useless(struct bb_worker *worker, uint64_t now_ms)
+{
+    static const struct want connection = {.buffer_min = 0, .fresh_ms = FRESH_MS};
+    struct bb_victim victims[USELESS_MAX];
+    unsigned count = choose(worker, &connection, now_ms, USELESS_MAX, victims);
+    for (unsigned i = 0; i < count && victims[i].blame >= OF_NO_USE; i++) {
+        BB_COUNT(worker, shed, 1);
+        bb_conn_abort(victims[i].conn);
+    }
 }
 
 void bb_slow_end_all(struct bb_worker *worker, bool idle_only)
