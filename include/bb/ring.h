@@ -83,6 +83,12 @@ void bb_ring_cancel(struct bb_ring *ring, struct bb_event *event);
  * and asks has_work(context) once more; true means do not block. Number dispatched or an error. */
 int bb_ring_turn(struct bb_ring *ring, int wait_ms, bool (*has_work)(void *context), void *context);
 
+/* Sends requests of the device that are queued on their way now, with what was queued before them;
+ * nothing when none is. The kernel holds those of one call back until it has gone through all of
+ * it, and a send takes longer than anything else: who is about to queue sends, or to compute, does
+ * this first. An error shows itself in the next turn. */
+void bb_ring_submit(struct bb_ring *ring);
+
 /* Makes the owner's turn return if it is parked, else does nothing. Any thread, after publishing
  * what the owner shall see. */
 void bb_ring_wake(struct bb_ring *ring);

@@ -350,11 +350,14 @@ static int turn(struct bb_worker *worker)
     bool held = bb_port_turn(worker->port);
     if (controls) {
         control_wait = bb_control_turn(shared->control, bb_clock_ms());
+        bb_ring_submit(worker->ring); /* a record, before the replies of the last one */
         take_messages(worker);
         held = bb_port_turn(worker->port);
     }
     serve_waiting(worker);
     wake_control(worker, controls);
+    if (worker->unverified.head != NULL)
+        bb_ring_submit(worker->ring);
     verify_some(worker);
     wake_control(worker, controls);
 

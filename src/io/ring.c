@@ -244,7 +244,18 @@ static int enter(struct bb_ring *ring, int wait_ms, bool (*has_work)(void *conte
     } else {
         result = enter_now(ring);
     }
+    ring->pieces_queued = false;
     return result >= 0 || is_passing(result) ? 0 : result;
+}
+
+void bb_ring_submit(struct bb_ring *ring)
+{
+    BB_ASSERT(pthread_equal(pthread_self(), ring->owner));
+    if (!ring->pieces_queued)
+        return;
+    ring->pieces_queued = false;
+    ring->stats.enters++;
+    (void)io_uring_submit(&ring->uring); /* what it did not take stays queued */
 }
 
 /* Copies out what has completed. What a done function submits or completes is for the next time. */

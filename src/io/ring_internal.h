@@ -36,6 +36,7 @@ struct bb_ring {
     uint8_t *arena;       /* NULL when not registered */
     size_t arena_size;
     uint32_t pieces_in_flight, pieces_max;
+    bool pieces_queued;                                /* since the last call of the kernel */
     struct bb_io_request *waiting_head, *waiting_tail; /* behind the cap on pieces */
 
     struct bb_ring_completion

@@ -57,6 +57,7 @@ static void queue_piece(struct bb_ring *ring, struct bb_io_request *request, uin
     if (ring->file_registered)
         sqe->flags |= IOSQE_FIXED_FILE;
     bb_ring_set_tag(sqe, request, BB_TAG_REQUEST);
+    ring->pieces_queued = true;
 }
 
 static void start(struct bb_ring *ring, struct bb_io_request *request)
