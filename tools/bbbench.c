@@ -143,6 +143,11 @@ static bool take_seed(struct bb_run_config *config, const char *value)
     return bb_text_to_u64(value, &config->seed);
 }
 
+static bool take_choices(struct bb_run_config *config, const char *value)
+{
+    return bb_text_to_u64(value, &config->choices) && config->choices > 0;
+}
+
 static bool take_pid(struct bb_run_config *config, const char *value)
 {
     uint32_t pid;
@@ -184,6 +189,8 @@ static const struct argument arguments[] = {
     {"batch", "N", take_batch, "hashes per request of the phase missing, at most 10000 (100)"},
     {"verify", NULL, take_verify, "hash every body of put and get, not one in 16"},
     {"seed", "X", take_seed, "seed of bodies and choices (random; printed at the end)"},
+    {"choices", "X", take_choices,
+     "seed of the choices among stored blocks (that of the bodies): another one, other reads"},
     {"pid", "PID", take_pid, "server process: report its CPU per operation and its RssAnon"},
     {"json", NULL, take_json, "print one JSON object per phase and one of totals"},
 };

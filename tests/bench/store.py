@@ -7,6 +7,7 @@ or an exit code is recorded in `checks` and fails the whole benchmark.
 import http.client
 import json
 import os
+import random
 import struct
 import subprocess
 import time
@@ -159,6 +160,8 @@ class Store:
     # ---- load ----
 
     def bench_command(self, *options):
+        if "--stored" in options:  # never the same reads again: somebody below may have cached them
+            options = ("--choices", random.SystemRandom().randrange(1, 1 << 63), *options)
         return [self.program("bbbench"), "--url", f"http://127.0.0.1:{self.port}", "--json",
                 "--pid", str(self.process.pid), *[str(option) for option in options]]
 

@@ -376,7 +376,7 @@ int bb_load_open(struct bb_load *load, const struct bb_load_config *config, uint
     load->stopping = true; /* connect only */
     load->suffix_len = snprintf(load->suffix, sizeof(load->suffix), " HTTP/1.1\r\nHost: %s\r\n",
                                 config->target.host);
-    bb_random_seed(&load->random, config->body.seed + index + 1);
+    bb_random_seed(&load->random, config->choices + index + 1);
     load->recv_buf = bb_arena_alloc(arena, BB_LOAD_RECV_SIZE, 4096);
     load->conns = bb_arena_alloc(arena, conn_count * sizeof(*load->conns), 64);
     load->reading = bb_arena_alloc(arena, conn_count * sizeof(*load->reading), 64);

@@ -39,6 +39,7 @@
 struct bb_load_config {
     struct bb_target target;
     struct bb_body body;
+    uint64_t choices; /* seed of all random choices */
     uint32_t size_min;
     uint32_t size_max;
     uint32_t batch;   /* hashes per request of `missing` */

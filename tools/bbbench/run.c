@@ -167,6 +167,7 @@ int bb_run(const struct bb_run_config *config)
     static struct run run; /* large: histograms */
     run.config = config;
     run.load_config.target = config->target;
+    run.load_config.choices = config->choices != 0 ? config->choices : config->seed;
     run.load_config.size_min = config->size_min;
     run.load_config.size_max = config->size_max;
     run.load_config.batch = config->batch;

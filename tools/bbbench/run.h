@@ -27,7 +27,8 @@ struct bb_run_config {
     uint64_t stored;   /* blocks that an earlier run with this seed has stored */
     const char *path;  /* of plain and upload */
     uint64_t seed;
-    pid_t pid; /* of the server; 0: not given */
+    uint64_t choices; /* seed of the choices among blocks; 0: that of the bodies */
+    pid_t pid;        /* of the server; 0: not given */
     bool verify;
     bool json;
 };
