@@ -120,7 +120,9 @@ class Bench:
                 "flushes_per_s": phase.server["flushes"] / phase.seconds if phase.server else None,
                 "sqes_per_enter": phase.per("sqes", "enters"),
                 "windows": phase.server.get("windows"), "flushes": phase.server.get("flushes"),
-                "checkpoints": phase.server.get("checkpoints"), **phase.more}
+                "checkpoints": phase.server.get("checkpoints"),
+                "device_writes_per_op": phase.per_request("device_writes"),
+                "device_reads_per_op": phase.per_request("device_reads"), **phase.more}
         return Sample(phase.operations_per_s if value is None else value,
                       cpu=phase.server_cpu_us_per_op, client=phase.client_cpu_us_per_op,
                       machine=phase.machine_cpu_us_per_op, workers=self.store.workers, **more)

@@ -63,10 +63,19 @@ def flush_cache(path):
             os.close(fd)
 
 
-def read_sectors(path):
+def requests_of(path):
+    """What a block device has been asked to do since it exists, after merging; {} where that is not
+    counted."""
+    fields = [int(word) for word in read_text(f"{sysfs_of(path)}/stat").split()] if is_block(path) else []
+    names = {"device_reads": 0, "device_read_sectors": 2, "device_writes": 4, "device_merged": 5,
+             "device_write_sectors": 6}
+    return {name: fields[at] for name, at in names.items()} if fields else {}
+
+
+def read_bytes(path):
     """Bytes read from a block device since it exists, None where that is not counted."""
-    text = read_text(f"{sysfs_of(path)}/stat") if is_block(path) else ""
-    return int(text.split()[2]) * 512 if text else None
+    sectors = requests_of(path).get("device_read_sectors")
+    return None if sectors is None else sectors * 512
 
 
 def unwritten(path):

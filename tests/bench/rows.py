@@ -3,7 +3,7 @@
 from bench import KIB4
 from devices import Zram
 from machine import GIB, KIB, MIB, Unable, memory_available, new_folder
-from result import Sample, Series, system_note
+from result import Sample, Series, number, system_note
 import references
 
 FIO_WRITE = "fio 4k randwrite qd32 fdatasync=32"
@@ -25,6 +25,7 @@ def window_note(series):
         return ""
     return (f"{items:.1f} items per window, {flushes:.0f} flushes/s, "
             f"{series.median_of('sqes_per_enter') or 0:.1f} SQEs per enter, "
+            f"{number(series.median_of('device_writes_per_op'))} writes of the device per operation, "
             f"{latency_note(series)}")
 
 

@@ -7,7 +7,7 @@ import time
 import machine
 import references
 from bench import KIB4, SEED, ZONE_DATA
-from devices import flush_cache, read_sectors, size_of, size_text
+from devices import flush_cache, read_bytes, size_of, size_text
 from machine import GIB, MIB, Cgroup, Unable
 from result import Sample, Series, system_note
 from rows import FIO_READ, FIO_WRITE, latency_note
@@ -87,13 +87,13 @@ def offline(bench):
     flush_cache(store.data)
     flush_cache(store.index)
     bench.add(7, "bbfsck", one(store.fsck(), "s"), None, 60, "<=")
-    before = read_sectors(store.data)
+    before = read_bytes(store.data)
     seconds = store.fsck("--rebuild", "--yes")
     bench.add(7, "rebuild of the index", one(seconds, "s"), None, 120, "<=")
     if before is None:
         bench.add(7, "read by the rebuild", skipped="not counted by this device")
         return
-    share = 100 * (read_sectors(store.data) - before) / size_of(store.data)
+    share = 100 * (read_bytes(store.data) - before) / size_of(store.data)
     bench.add(7, "read by the rebuild, of the device", one(share, "%"), None, 2.5, "<=")
     store.fsck()
 

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import time
 
+import devices
 import machine
 from machine import Unable
 
@@ -42,6 +43,10 @@ class Phase:
         self.__dict__.update(found)
         self.server = {key: after[key] - before[key] for key in before} if before else {}
         self.more = more
+
+    def per_request(self, what):
+        """A counter of the whole run of bbbench by its requests."""
+        return self.per(what, "requests") if what in self.server else None
 
     def per(self, what, of):
         """Ratio of two of the server's counters over the run."""
@@ -148,6 +153,7 @@ class Store:
         found = {key: status["journal"][key] for key in ("windows", "window_items", "flushes")}
         found["checkpoints"] = status["delta"]["checkpoints"]
         found.update({key: status["counters"][key] for key in ("sqes", "enters", "requests")})
+        found.update(devices.requests_of(self.data))
         return found
 
     def settle(self, seconds=30):
