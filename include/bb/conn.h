@@ -8,6 +8,7 @@
 #ifndef BB_CONN_H
 #define BB_CONN_H
 
+#include "bb/counters.h"
 #include "bb/http.h"
 #include "bb/listen.h"
 #include "bb/port.h"
@@ -39,6 +40,7 @@ enum bb_conn_state {
     BB_CONN_LINGER,   /* reply sent, reading until the client closes */
     BB_CONN_CLOSING,  /* waiting for the cancelled socket operation */
 };
+#define BB_CONN_STATE_COUNT (BB_CONN_CLOSING + 1)
 
 struct bb_worker;
 
@@ -62,6 +64,10 @@ struct bb_conn {
     bool body_unread;  /* the request announced a body that was not taken in whole */
     bool reserved;     /* request holds a reservation */
     bool pinned;       /* request holds a pin */
+
+    /* measurements: when this state and this request began, and where its time went */
+    uint64_t entered_us, began_us;
+    uint32_t spent_us[BB_STAGE_COUNT];
 
     /* progress of what waits for the client */
     uint64_t since_ms, deadline_ms, mark_ms;
@@ -119,6 +125,10 @@ bool bb_conn_waits_for_client(const struct bb_conn *conn);
 
 /* ---- between the files of the machine ---- */
 
+/* Every change of state: charges the time since the last one to the stage that ends. */
+void bb_conn_enter(struct bb_conn *conn, enum bb_conn_state state);
+/* Charges time to a stage of the request by hand. */
+void bb_conn_spent(struct bb_conn *conn, enum bb_stage stage, uint64_t spent_us);
 /* Sets the deadline; `state` waits for the client from now on. */
 void bb_conn_watch(struct bb_conn *conn, enum bb_conn_state state, uint64_t limit_ms);
 /* The request goes to the store; step is called with its result. The caller submits it. */

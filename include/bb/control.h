@@ -33,6 +33,12 @@ struct bb_status_request {
     void *owner;
 };
 
+/* Written by the controller, read by any thread. */
+struct bb_control_measured {
+    struct bb_buckets window_wait; /* microseconds from an op's arrival to its record's departure */
+    struct bb_buckets window_items; /* ops per record */
+};
+
 struct bb_control_config {
     struct bb_arena *arena;
     unsigned link_count;
@@ -75,6 +81,9 @@ BB_MUST_USE int bb_control_ready(struct bb_control *control, struct bb_buddy *bu
  * index service are not touched any more. No worker has a request out. */
 void bb_control_stop(struct bb_control *control);
 
+const struct bb_control_measured *bb_control_measured(const struct bb_control *control);
+/* The ring it lives on, NULL before it runs; for its measurements. */
+const struct bb_ring *bb_control_ring(const struct bb_control *control);
 /* What the last refusal for want of space found: for the text of a 507. */
 uint64_t bb_control_free_units(const struct bb_control *control);
 int bb_control_largest_order(const struct bb_control *control);

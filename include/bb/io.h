@@ -38,6 +38,7 @@ struct bb_io_request {
     void (*done)(struct bb_io_request *request);
     struct bb_io_request *next; /* back end's and, outside of flight, the owner's */
     uint32_t pieces_left;       /* back end's */
+    uint64_t since_us;          /* back end's, for its measurements */
 };
 
 struct bb_io;

@@ -11,6 +11,7 @@
 #ifndef BB_RING_H
 #define BB_RING_H
 
+#include "bb/buckets.h"
 #include "bb/device.h"
 #include "bb/io.h"
 
@@ -42,6 +43,17 @@ struct bb_ring_config {
     bool only_6_1; /* use nothing that Linux 6.1 lacks (so far nothing newer is used anyway) */
 };
 
+/* Times of device requests, from the moment one is handed to the kernel to that at which the turn
+ * that finds it done begins. */
+enum bb_ring_timed {
+    BB_RING_DATA_READ,
+    BB_RING_DATA_WRITE,
+    BB_RING_JOURNAL_WRITE,
+    BB_RING_OTHER, /* descriptors, superblocks, reads at start-up */
+    BB_RING_FLUSH,
+    BB_RING_TIMED_COUNT
+};
+
 struct bb_ring_stats {
     uint64_t enters, sqes, cqes;
     uint64_t wakes;   /* times another thread woke this one */
@@ -49,6 +61,7 @@ struct bb_ring_stats {
     bool buffers_registered;
     bool restricted; /* the kernel refuses what we do not use */
     bool defer_taskrun;
+    struct bb_buckets timed[BB_RING_TIMED_COUNT]; /* microseconds; any thread may read them */
 };
 
 /* 0; BB_ERR_KERNEL when io_uring is forbidden or too old, with *ret_reason (static text) naming the
@@ -92,6 +105,9 @@ void bb_ring_submit(struct bb_ring *ring);
 /* Makes the owner's turn return if it is parked, else does nothing. Any thread, after publishing
  * what the owner shall see. */
 void bb_ring_wake(struct bb_ring *ring);
+
+/* bb_clock_us when the completions of this turn were fetched: a clock that costs nothing. */
+uint64_t bb_ring_now_us(const struct bb_ring *ring);
 
 const struct bb_ring_stats *bb_ring_get_stats(const struct bb_ring *ring);
 

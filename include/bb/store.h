@@ -12,6 +12,7 @@
 #define BB_STORE_H
 
 #include "bb/arena.h"
+#include "bb/buddy.h"
 #include "bb/index.h"
 #include "bb/io.h"
 #include "bb/queue.h"
@@ -56,6 +57,7 @@ struct bb_op {
     };
     uint32_t port;       /* index of the worker that asked */
     struct bb_op *next;  /* whoever owns the op */
+    uint64_t arrived_us; /* the host's, for its measurements */
     uint64_t sequence;   /* engine's */
     uint64_t generation; /* engine's: validity of the looked-up entry below */
     struct bb_index_entry entry;
@@ -106,12 +108,14 @@ struct bb_store_config {
     void *context;
     void (*reply)(void *context, struct bb_op *op);
     void (*recall)(void *context, uint32_t port);
+    /* These ops, linked by next, are in the record that is on its way now; only to be looked at.
+     * May be NULL. */
+    void (*windowed)(void *context, const struct bb_op *ops);
     /* Called once: the store acknowledges nothing any more; what failed and why. */
     void (*fatal)(void *context, int error, const char *what);
 };
 
 struct bb_store;
-struct bb_buddy;
 
 struct bb_store_status {
     bool writable, stopped;
@@ -124,6 +128,8 @@ struct bb_store_status {
     uint64_t delta_items, delta_max, index_room;
     bool checkpoint_running;
     uint64_t checkpoints, checkpoint_items, checkpoint_last_ms;
+    uint64_t checkpoint_age_ms; /* since the newest one ended; since the start before the first */
+    uint64_t free_by_order[BB_ORDER_COUNT]; /* free extents that are not part of a larger one */
     uint64_t windows, window_items, flushes;
     uint64_t puts, duplicates, deletes, heals, marks;
 };

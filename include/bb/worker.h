@@ -16,6 +16,7 @@
 #include "bb/buffers.h"
 #include "bb/conn.h"
 #include "bb/control.h"
+#include "bb/counters.h"
 #include "bb/gate.h"
 #include "bb/limits.h"
 #include "bb/listen.h"
@@ -26,26 +27,6 @@
 #include <semaphore.h>
 
 #define BB_WORKER_MAX 64
-
-/* Counters of a worker: written by it, read by anybody. */
-#define BB_COUNTERS(x)                                                                             \
-    x(accepted) x(refused) x(shed) x(timeouts) x(requests) x(bytes_in) x(bytes_out) x(created)     \
-        x(duplicate) x(read) x(not_found) x(deleted) x(listed) x(asked) x(proved) x(corrupt)       \
-            x(status_2xx) x(status_3xx) x(status_4xx) x(status_5xx) x(enters) x(sqes) x(cqes)
-
-struct bb_counters {
-#define BB_COUNTER_FIELD(name) _Atomic uint64_t name;
-    BB_COUNTERS(BB_COUNTER_FIELD)
-#undef BB_COUNTER_FIELD
-};
-
-#define BB_COUNT(worker, name, amount) bb_counter_add(&(worker)->counters.name, (amount))
-static inline void bb_counter_add(_Atomic uint64_t *counter, uint64_t amount)
-{
-    /* one writer: no locked instruction needed */
-    uint64_t value = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, value + amount, memory_order_relaxed);
-}
 
 /* What all workers share; constant after the threads have started, except for what is atomic. */
 struct bb_shared {

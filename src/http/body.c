@@ -4,6 +4,7 @@
  * nobody needs any more. Either is hashed piece by piece as it arrives, while it is in the cache.
  */
 #include "bb/bits.h"
+#include "bb/clock.h"
 #include "bb/worker.h"
 
 #include <string.h>
@@ -26,16 +27,21 @@ static void hash_new(struct bb_conn *conn, size_t from)
         conn->hashing = true;
         from = 0;
     }
+    uint64_t since_us = bb_clock_us();
     bb_hasher_update(&conn->hasher, conn->buf + from, conn->body_len - from);
+    conn->spent_us[BB_STAGE_HASH] += (uint32_t)(bb_clock_us() - since_us);
 }
 
 void bb_body_digest(struct bb_conn *conn, struct bb_hash *ret_hash)
 {
+    uint64_t since_us = bb_clock_us();
     if (conn->hashing)
         bb_hasher_end(&conn->hasher, ret_hash);
     else
         bb_hash_of(conn->buf, conn->body_len, ret_hash);
     conn->hashing = false;
+    conn->spent_us[BB_STAGE_HASH] += (uint32_t)(bb_clock_us() - since_us);
+    bb_buckets_add(&conn->worker->counters.stages[BB_STAGE_HASH], conn->spent_us[BB_STAGE_HASH]);
 }
 
 static void complete(struct bb_conn *conn)

@@ -51,10 +51,38 @@ const struct bb_verb *bb_conn_verb(const struct bb_conn *conn)
 
 /* ---- waiting ---- */
 
+BB_STATIC_ASSERT(BB_CONN_STATE_COUNT <= BB_CONN_STATE_MAX);
+
+/* Plus one, so that the states without an entry have none. VERIFY is measured by who hashes. */
+static const uint8_t stage_of[BB_CONN_STATE_COUNT] = {
+    [BB_CONN_BODY] = BB_STAGE_RECEIVE + 1,    [BB_CONN_BUFFER] = BB_STAGE_BUFFER + 1,
+    [BB_CONN_RESERVE] = BB_STAGE_RESERVE + 1, [BB_CONN_LOOKUP] = BB_STAGE_LOOKUP + 1,
+    [BB_CONN_COMMIT] = BB_STAGE_COMMIT + 1,   [BB_CONN_READ] = BB_STAGE_READ + 1,
+    [BB_CONN_SEND] = BB_STAGE_SEND + 1,
+};
+
+void bb_conn_spent(struct bb_conn *conn, enum bb_stage stage, uint64_t spent_us)
+{
+    conn->spent_us[stage] += (uint32_t)spent_us;
+    bb_buckets_add(&conn->worker->counters.stages[stage], spent_us);
+}
+
+void bb_conn_enter(struct bb_conn *conn, enum bb_conn_state state)
+{
+    struct bb_counters *counters = &conn->worker->counters;
+    uint64_t now_us = bb_ring_now_us(conn->worker->ring);
+    if (stage_of[conn->state] != 0)
+        bb_conn_spent(conn, (enum bb_stage)(stage_of[conn->state] - 1), now_us - conn->entered_us);
+    bb_counter_add(&counters->in_state[conn->state], UINT64_MAX); /* one less */
+    bb_counter_add(&counters->in_state[state], 1);
+    conn->entered_us = now_us;
+    conn->state = state;
+}
+
 void bb_conn_watch(struct bb_conn *conn, enum bb_conn_state state, uint64_t limit_ms)
 {
     uint64_t now_ms = bb_clock_ms();
-    conn->state = state;
+    bb_conn_enter(conn, state);
     conn->expired = conn->shed = false;
     conn->since_ms = conn->mark_ms = now_ms;
     conn->moved = conn->mark_moved = 0;
@@ -67,7 +95,7 @@ struct bb_request *bb_conn_request(struct bb_conn *conn, enum bb_conn_state stat
 {
     BB_ASSERT(!conn->request_busy);
     BB_ASSERT(!conn->socket_busy);
-    conn->state = state;
+    bb_conn_enter(conn, state);
     conn->deadline_ms = UINT64_MAX;
     conn->request_busy = true;
     return &conn->request;
@@ -141,6 +169,8 @@ static void begin_request(struct bb_conn *conn)
     struct bb_shared *shared = worker->shared;
     struct bb_http_refusal refusal;
     BB_COUNT(worker, requests, 1);
+    conn->began_us = bb_ring_now_us(worker->ring);
+    memset(conn->spent_us, 0, sizeof(conn->spent_us));
     conn->counted = bb_board_phase(&shared->board) <= BB_PHASE_READY;
     if (conn->counted)
         atomic_fetch_add_explicit(&worker->running, 1, memory_order_relaxed);
@@ -265,8 +295,26 @@ static void lingered(struct bb_conn *conn, int result)
     bb_conn_receive(conn, conn->head, sizeof(conn->head));
 }
 
+static enum bb_timed_request timed_as(const struct bb_conn *conn)
+{
+    switch (conn->route.op) {
+    case BB_ROUTE_PUT:
+        return BB_TIMED_PUT;
+    case BB_ROUTE_GET:
+        return BB_TIMED_GET;
+    case BB_ROUTE_DELETE:
+        return BB_TIMED_DELETE;
+    default:
+        return BB_TIMED_OTHER;
+    }
+}
+
 static void end_request(struct bb_conn *conn)
 {
+    if (conn->began_us != 0)
+        bb_buckets_add(&conn->worker->counters.requests_us[timed_as(conn)],
+                       bb_ring_now_us(conn->worker->ring) - conn->began_us);
+    conn->began_us = 0;
     if (conn->counted)
         atomic_fetch_sub_explicit(&conn->worker->running, 1, memory_order_relaxed);
     conn->counted = false;
@@ -355,6 +403,7 @@ void bb_conn_start(struct bb_conn *conn, int fd, const struct bb_listener *liste
     conn->socket_busy = conn->request_busy = conn->expired = conn->reset = false;
     conn->counted = conn->close = conn->body_unread = conn->reserved = conn->pinned = false;
     conn->useful = false;
+    conn->began_us = 0;
     conn->buf = NULL;
     conn->head_len = conn->head_used = conn->head_scanned = 0;
     conn->request = (struct bb_request){.done = request_done};
@@ -373,7 +422,7 @@ void bb_conn_finish(struct bb_conn *conn)
     }
     (void)close(conn->fd);
     conn->fd = -1;
-    conn->state = BB_CONN_FREE;
+    bb_conn_enter(conn, BB_CONN_FREE);
     bb_worker_conn_ended(conn->worker, conn);
 }
 
@@ -395,7 +444,7 @@ void bb_conn_abort(struct bb_conn *conn)
     BB_ASSERT(bb_conn_waits_for_client(conn));
     BB_ASSERT(conn->socket_busy);
     conn->reset = conn->state == BB_CONN_SEND;
-    conn->state = BB_CONN_CLOSING;
+    bb_conn_enter(conn, BB_CONN_CLOSING);
     conn->deadline_ms = UINT64_MAX;
     bb_ring_cancel(conn->worker->ring, &conn->event);
 }

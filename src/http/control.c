@@ -40,6 +40,7 @@ struct bb_control {
     _Atomic uint64_t free_units;
     _Atomic int largest_order;
 
+    struct bb_control_measured measured;
     pthread_t owner;
     struct bb_store *store;
     struct bb_index_service *service;
@@ -135,6 +136,17 @@ static void recall(void *context, uint32_t port)
     push(context, port, (struct bb_message){bb_message_word(BB_MSG_RECALL, 0, 0, 0), NULL});
 }
 
+static void windowed(void *context, const struct bb_op *ops)
+{
+    struct bb_control *control = context;
+    uint64_t now_us = bb_clock_us();
+    uint64_t count = 0;
+    for (const struct bb_op *op = ops; op != NULL; op = op->next, count++)
+        bb_buckets_add(&control->measured.window_wait,
+                       now_us > op->arrived_us ? now_us - op->arrived_us : 0);
+    bb_buckets_add(&control->measured.window_items, count);
+}
+
 static void fatal(void *context, int error, const char *what)
 {
     struct bb_control *control = context;
@@ -170,6 +182,7 @@ static int carry_out_open(struct bb_control *control, const struct command *comm
     config->context = control;
     config->reply = reply;
     config->recall = recall;
+    config->windowed = windowed;
     config->fatal = fatal;
     return bb_store_open(config, &control->store);
 }
@@ -249,6 +262,7 @@ static void take(struct bb_control *control, unsigned port, struct bb_message me
     } else if (bb_message_kind(message.word) == BB_MSG_OP) {
         struct bb_op *op = message.pointer;
         BB_ASSERT(op->port == port);
+        op->arrived_us = bb_ring_now_us(atomic_load_explicit(&control->ring, memory_order_relaxed));
         bb_store_submit(control->store, op);
     } else {
         bb_store_message(control->store, message.word);
@@ -322,6 +336,16 @@ void bb_control_run(struct bb_control *control)
             fatal(control, result, "the ring of the controller");
         wait_ms = bb_control_turn(control, bb_clock_ms());
     }
+}
+
+const struct bb_control_measured *bb_control_measured(const struct bb_control *control)
+{
+    return &control->measured;
+}
+
+const struct bb_ring *bb_control_ring(const struct bb_control *control)
+{
+    return atomic_load_explicit(&control->ring, memory_order_acquire);
 }
 
 uint64_t bb_control_free_units(const struct bb_control *control)

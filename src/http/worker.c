@@ -211,7 +211,7 @@ static void serve_waiting(struct bb_worker *worker)
 
 void bb_worker_verify_later(struct bb_worker *worker, struct bb_conn *conn)
 {
-    conn->state = BB_CONN_VERIFY;
+    bb_conn_enter(conn, BB_CONN_VERIFY);
     enqueue(&worker->unverified, conn);
 }
 
@@ -321,6 +321,8 @@ static void publish_ring_stats(struct bb_worker *worker)
     atomic_store_explicit(&worker->counters.enters, stats->enters, memory_order_relaxed);
     atomic_store_explicit(&worker->counters.sqes, stats->sqes, memory_order_relaxed);
     atomic_store_explicit(&worker->counters.cqes, stats->cqes, memory_order_relaxed);
+    atomic_store_explicit(&worker->counters.device_in_flight, bb_ring_io(worker->ring)->in_flight,
+                          memory_order_relaxed);
 }
 
 static int smaller_wait(int a, int b)

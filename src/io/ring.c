@@ -8,6 +8,7 @@
  * work, or the owner's is and the producer finds it parked. (No fences: TSan does not know them.)
  */
 #include "bb/bits.h"
+#include "bb/clock.h"
 #include "bb/err.h"
 #include "ring_internal.h"
 
@@ -275,9 +276,15 @@ static void take(struct bb_ring *ring)
             .user_data = cqe->user_data, .result = cqe->res, .flags = cqe->flags};
     }
     io_uring_cq_advance(&ring->uring, count);
+    ring->now_us = bb_clock_us();
     ring->stats.cqes += count;
     ring->batch_count = count;
     ring->batch_next = 0;
+}
+
+uint64_t bb_ring_now_us(const struct bb_ring *ring)
+{
+    return ring->now_us;
 }
 
 int bb_ring_turn(struct bb_ring *ring, int wait_ms, bool (*has_work)(void *context), void *context)

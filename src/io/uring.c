@@ -9,6 +9,7 @@
  * else is. Nothing is retried: a failed write leaves its extent to the engine's quarantine.
  */
 #include "bb/bits.h"
+#include "bb/clock.h"
 #include "bb/err.h"
 #include "bb/plant.h"
 #include "ring_internal.h"
@@ -63,6 +64,7 @@ static void queue_piece(struct bb_ring *ring, struct bb_io_request *request, uin
 static void start(struct bb_ring *ring, struct bb_io_request *request)
 {
     request->result = 0;
+    request->since_us = bb_clock_us();
     request->pieces_left = piece_count(ring, request);
     ring->pieces_in_flight += request->pieces_left;
     if (request->op == BB_IO_FLUSH) {
@@ -106,6 +108,24 @@ static void start_waiting(struct bb_ring *ring)
     }
 }
 
+static enum bb_ring_timed kind_of(const struct bb_io_request *request)
+{
+    if (request->op == BB_IO_FLUSH)
+        return BB_RING_FLUSH;
+    if (request->class == BB_IO_DATA)
+        return request->op == BB_IO_READ ? BB_RING_DATA_READ : BB_RING_DATA_WRITE;
+    if (request->class == BB_IO_JOURNAL && request->op == BB_IO_WRITE)
+        return BB_RING_JOURNAL_WRITE;
+    return BB_RING_OTHER;
+}
+
+static void measure(struct bb_ring *ring, const struct bb_io_request *request)
+{
+    uint64_t now_us = ring->now_us; /* a request of this very turn may seem to be from later */
+    bb_buckets_add(&ring->stats.timed[kind_of(request)],
+                   now_us > request->since_us ? now_us - request->since_us : 0);
+}
+
 int bb_uring_piece_done(struct bb_ring *ring, struct bb_io_request *request, int32_t result)
 {
     BB_ASSERT(ring->pieces_in_flight > 0);
@@ -121,6 +141,7 @@ int bb_uring_piece_done(struct bb_ring *ring, struct bb_io_request *request, int
         result = (uint32_t)request->result == request->size ? 0 : BB_ERR_SHORT_IO;
     else
         result = request->result;
+    measure(ring, request);
     bb_io_finish(&ring->io, request, result);
     return 1;
 }

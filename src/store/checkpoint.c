@@ -309,6 +309,7 @@ static void checkpoint_finish(struct bb_store *store)
     store->counters.checkpoints++;
     store->counters.checkpoint_items += checkpoint->end - checkpoint->first;
     store->counters.checkpoint_last_ms = store->now_ms - checkpoint->started_ms;
+    checkpoint->ended_ms = store->now_ms;
     checkpoint->state = CHECKPOINT_IDLE;
     BB_KILL_POINT(CHECKPOINT_ENDED);
     store->retry = true;

@@ -130,7 +130,7 @@ struct checkpoint {
     struct bb_index_job job;
     struct flush_waiter waiter;
     bool wanted;
-    uint64_t started_ms;
+    uint64_t started_ms, ended_ms; /* the newest one */
 };
 
 /* ---- lookups.c ---- */

@@ -301,6 +301,8 @@ void journal_turn(struct bb_store *store)
         journal->flight.set = journal->set;
         journal->flight.delta_end = store->delta.end;
         journal->flight_ops = op_take_all(&journal->window_ops);
+        if (store->config.windowed != NULL && journal->flight_ops.head != NULL)
+            store->config.windowed(store->config.context, journal->flight_ops.head);
         journal->window_first = store->delta.end;
         store->retry = true; /* the new window has room */
         if (items > 0) {

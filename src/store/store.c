@@ -222,6 +222,8 @@ int bb_store_turn(struct bb_store *store, uint64_t now_ms)
 {
     BB_ASSERT(now_ms >= store->now_ms);
     store->now_ms = now_ms;
+    if (store->checkpoint.ended_ms == 0)
+        store->checkpoint.ended_ms = now_ms; /* recovery ended with one */
     zone_turn(store);
     retry_waiting(store);
     reserve_turn(store);
@@ -279,6 +281,9 @@ void bb_store_get_status(const struct bb_store *store, struct bb_store_status *r
     status.delta_max = store->delta.capacity;
     status.index_room = store->index_room;
     status.checkpoint_running = store->checkpoint.state != CHECKPOINT_IDLE;
+    status.checkpoint_age_ms = store->now_ms - store->checkpoint.ended_ms;
+    for (unsigned order = 0; store->filled && order < BB_ORDER_COUNT; order++)
+        status.free_by_order[order] = bb_buddy_free_count(store->buddy, order);
     *ret_status = status;
 }
 

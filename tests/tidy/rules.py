@@ -16,10 +16,10 @@ LAYERS = {"base": 0, "format": 1, "alloc": 1, "io": 2, "index": 3, "store": 4, "
 # A layer sees itself and what is below; of two on one level neither sees the other.
 
 # Headers that are no module of their own name, with the layer they belong to.
-HEADER_LAYER = {"assert": "base", "bits": "base", "le": "base", "clock": "base",
+HEADER_LAYER = {"assert": "base", "bits": "base", "le": "base", "clock": "base", "buckets": "base",
                 "plant": "base",
                 "format": "format", "codec": "format", "partition": "format", "io": "io",
-                "index": "index", "http": "http"}
+                "index": "index", "http": "http", "counters": "http"}
 
 # Headers of libraries, with the only folders that may include them.
 LIBRARIES = {"liburing.h": ["src/io"], "liburing/": ["src/io"], "lmdb.h": ["src/index"],

@@ -218,25 +218,25 @@ int bb_ctl_space(const struct bb_ctl_options *options, char **words)
 
 static void print_config(json_t *object)
 {
-    const char *name;
-    json_t *value;
-    json_object_foreach(object, name, value)
+    const char *section = "";
+    size_t index;
+    json_t *setting;
+    row_text(object, "# file", "file");
+    row_text(object, "# store", "store");
+    json_array_foreach(find(object, "settings"), index, setting)
     {
-        if (json_is_object(value)) {
-            printf("[%s]\n", name);
-            print_config(value);
-            printf("\n");
-        } else if (json_is_array(value)) {
-            size_t index;
-            json_t *one;
-            json_array_foreach(value, index, one) printf("%s = %s\n", name, json_string_value(one));
-        } else if (json_is_string(value)) {
-            printf("%s = %s\n", name, json_string_value(value));
-        } else {
-            char *text = json_dumps(value, JSON_ENCODE_ANY);
-            printf("%s = %s\n", name, text);
-            free(text);
-        }
+        const char *here = json_string_value(find(setting, "section"));
+        const char *name = json_string_value(find(setting, "name"));
+        const char *value = json_string_value(find(setting, "value"));
+        const char *origin = json_string_value(find(setting, "origin"));
+        if (here == NULL || name == NULL)
+            continue;
+        if (strcmp(here, section) != 0)
+            printf("\n[%s]\n", section = here);
+        if (value == NULL || value[0] == '\0')
+            printf("# %s is not set\n", name);
+        else
+            printf("%s = %s  ; %s\n", name, value, origin != NULL ? origin : "");
     }
 }
 
@@ -244,19 +244,13 @@ int bb_ctl_config(const struct bb_ctl_options *options, char **words)
 {
     json_t *object;
     (void)words;
-    int code = ask(options, "/status", &object);
+    int code = ask(options, "/config", &object);
     if (code != BB_CTL_OK)
         return code;
-    json_t *config = find(object, "config");
-    if (config == NULL) {
-        bb_ctl_complain("the daemon does not tell its configuration to everybody; ask as root by "
-                        "the socket, or with a token for admin");
-        code = BB_CTL_DENIED;
-    } else if (options->json) {
-        print_json(config);
-    } else {
-        print_config(config);
-    }
+    if (options->json)
+        print_json(object);
+    else
+        print_config(object);
     json_decref(object);
-    return code;
+    return BB_CTL_OK;
 }

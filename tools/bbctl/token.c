@@ -14,6 +14,7 @@
 
 #define TOKEN_BYTES 32 /* of randomness */
 #define NAME_DEFAULT "token"
+#define NAME_LEN_MAX 31
 
 /* Known scopes, each at most once, separated by commas. */
 static bool scopes_are_known(const char *scopes)
@@ -36,8 +37,10 @@ static bool scopes_are_known(const char *scopes)
 
 static bool name_is_plain(const char *name)
 {
+    if (strlen(name) > NAME_LEN_MAX)
+        return false;
     for (; *name != '\0'; name++)
-        if (!isalnum((unsigned char)*name) && strchr("-_.@", *name) == NULL)
+        if (!isalnum((unsigned char)*name) && strchr("-_.", *name) == NULL)
             return false;
     return true;
 }
@@ -54,7 +57,7 @@ int bb_ctl_token(const struct bb_ctl_options *options, char **words)
     }
     if (!scopes_are_known(options->scopes) || !name_is_plain(name)) {
         bb_ctl_complain("--scopes takes read, write, delete, admin separated by commas, --name "
-                        "letters, digits and -_.@");
+                        "up to 31 letters, digits and -_.");
         return BB_CTL_USAGE;
     }
     if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
