@@ -4,10 +4,12 @@
 #include "bb/server.h"
 
 #include "bb/bits.h"
+#include "bb/clock.h"
 #include "bb/err.h"
 #include "bb/startup.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,12 +222,93 @@ static void clients_in_the_middle_of_something_do_not_hold_up_the_end(void **sta
         assert_int_equal(close(fds[i]), 0);
 }
 
+static void make_tokens(const char *token, struct bb_tokens *ret_tokens)
+{
+    memset(ret_tokens, 0, sizeof(*ret_tokens));
+    ret_tokens->count = 1;
+    ret_tokens->tokens[0].scopes = BB_SCOPE_ALL;
+    (void)snprintf(ret_tokens->tokens[0].name, sizeof(ret_tokens->tokens[0].name), "%s", token);
+    bb_hash_of(token, strlen(token), &ret_tokens->tokens[0].hash);
+}
+
+struct askers {
+    const struct fixture *fixture;
+    _Atomic bool stop;
+    _Atomic unsigned let_in, kept_out, other;
+};
+
+/* Asks with the token "a" until told to stop. */
+static void *ask_on(void *argument)
+{
+    struct askers *askers = argument;
+    char reply[8192];
+    while (!atomic_load(&askers->stop)) {
+        int status = ask(askers->fixture, "HEAD /config", "Authorization: Bearer a\r\n", reply);
+        atomic_fetch_add(status == 200   ? &askers->let_in
+                         : status == 401 ? &askers->kept_out
+                                         : &askers->other,
+                         1);
+    }
+    return NULL;
+}
+
+static void a_reload_under_load_is_seen_whole_by_every_request(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct bb_tokens a, b;
+    struct bb_config settings;
+    pthread_t threads[2];
+    char reply[8192];
+    open_fixture(&fixture, 2, false);
+    make_tokens("a", &a);
+    make_tokens("b", &b);
+    bb_config_init(&settings);
+    assert_true(bb_server_reload(fixture.server, &settings, &a));
+    struct askers askers = {.fixture = &fixture};
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_on, &askers), 0);
+    for (int i = 0; i < 100; i++) {
+        assert_true(bb_server_reload(fixture.server, &settings, i % 2 == 0 ? &b : &a));
+        const char *token =
+            i % 2 == 0 ? "Authorization: Bearer b\r\n" : "Authorization: Bearer a\r\n";
+        assert_int_equal(ask(&fixture, "HEAD /config", token, reply), 200);
+    }
+    atomic_store(&askers.stop, true);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_true(atomic_load(&askers.let_in) > 0);
+    assert_true(atomic_load(&askers.kept_out) > 0);
+    assert_int_equal(atomic_load(&askers.other), 0);
+    close_fixture(&fixture);
+}
+
+static void every_loop_answers_a_beat(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    for (int i = 0; i < 2; i++) {
+        open_fixture(&fixture, 3, i == 0);
+        assert_true(bb_server_beating(fixture.server));
+        for (int beat = 0; beat < 20; beat++) {
+            uint64_t end_ms = bb_clock_ms() + 10000;
+            bb_server_beat(fixture.server);
+            while (!bb_server_beating(fixture.server) && bb_clock_ms() < end_ms)
+                (void)sched_yield();
+            assert_true(bb_server_beating(fixture.server));
+        }
+        close_fixture(&fixture);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_recovering_server_answers_with_its_progress),
         cmocka_unit_test(the_controller_may_have_a_thread_of_its_own),
         cmocka_unit_test(unformatted_devices_end_the_start_up_and_nothing_else),
+        cmocka_unit_test(a_reload_under_load_is_seen_whole_by_every_request),
+        cmocka_unit_test(every_loop_answers_a_beat),
         cmocka_unit_test(clients_in_the_middle_of_something_do_not_hold_up_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
