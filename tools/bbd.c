@@ -367,6 +367,7 @@ static int start(struct daemon *daemon, const struct bb_budget *budget)
         .data = &daemon->data,
         .index = &daemon->index,
         .runtime_dir = daemon->run_dir,
+        .store = daemon->settings.config.store[0] != '\0' ? daemon->settings.config.store : NULL,
         .budget = *budget,
     };
     error = bb_startup_open(&startup, &daemon->startup);

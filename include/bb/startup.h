@@ -19,6 +19,7 @@ struct bb_startup_config {
     const struct bb_device *index;
     const char *runtime_dir;
     struct bb_budget budget;
+    const char *store; /* UUID that the store must have, or NULL */
 };
 
 /* Takes the memory only. */

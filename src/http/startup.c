@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define ENGINE_EXTRA ((size_t)16 << 20) /* address space beside the delta; touched as needed */
 #define JOB_MAX 64u
@@ -157,6 +158,19 @@ static void log_report(const struct bb_startup *startup, uint64_t took_ms)
     log_dropped(report);
 }
 
+/* Before anything is used: two disks may have changed places. */
+static int check_store(const struct bb_startup *startup)
+{
+    const char *wanted = startup->config.store;
+    char uuid[37];
+    (void)bb_text_of_uuid(&startup->recovered.super.store, uuid);
+    if (wanted == NULL || strcmp(wanted, uuid) == 0)
+        return 0;
+    bb_log(BB_LOG_ERROR, "%s: store %s, but %s is to be served; name its devices",
+           startup->config.data->path, uuid, wanted);
+    return BB_ERR_FOREIGN;
+}
+
 static int recover(struct bb_startup *startup)
 {
     struct bb_shared *shared = bb_server_shared(startup->config.server);
@@ -185,7 +199,7 @@ static int recover(struct bb_startup *startup)
     atomic_store(&shared->recovery_ms, took_ms);
     atomic_store_explicit(&shared->recovered, &startup->recovered, memory_order_release);
     log_report(startup, took_ms);
-    return 0;
+    return check_store(startup);
 }
 
 static int open_store(struct bb_startup *startup)
