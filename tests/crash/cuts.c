@@ -16,6 +16,7 @@
 static struct rig rig;
 static struct explorer explorer;
 static const char *only; /* step, NULL: all */
+static struct explore_counts counts;
 
 static const struct rig_config config = {
     .id_count = 160, .size_max = 24000, .slice_max = 24, .fault_percent = 10};
@@ -270,10 +271,10 @@ static void stop_and_restart(void)
 
 static void log_step(const char *name)
 {
-    const struct explore_counts *counts = &explorer.counts;
     if (getenv("BB_VERBOSE") != NULL) {
         fprintf(stderr, "cuts: %s: %llu events, %llu images, record %llu\n", name,
-                (unsigned long long)counts->events, (unsigned long long)counts->images,
+                (unsigned long long)explorer.counts.events,
+                (unsigned long long)explorer.counts.images,
                 (unsigned long long)(rig.running ? rig_status(&rig).sequence : 0));
     }
 }
@@ -434,18 +435,9 @@ static uint64_t run_script(const char *name, const struct rig_config *script,
         log_step(steps->name);
     }
     explorer.on = false;
-    const struct explore_counts *counts = &explorer.counts;
-    printf(
-        "cuts: %s, seed %llu: %llu events, %llu images, %llu seen before, %llu kills, %llu starts, "
-        "%llu rebuilds, %llu runs of the engine, %llu nested cuts, %llu old copies of the index, "
-        "%llu of them refused, %llu blocks dropped\n",
-        name, (unsigned long long)seed, (unsigned long long)counts->events,
-        (unsigned long long)counts->images, (unsigned long long)counts->duplicates,
-        (unsigned long long)counts->kills, (unsigned long long)counts->starts,
-        (unsigned long long)counts->rebuilds, (unsigned long long)counts->engines,
-        (unsigned long long)counts->nested, (unsigned long long)counts->copies,
-        (unsigned long long)counts->refused, (unsigned long long)counts->dropped);
-    fflush(stdout);
+    printf("cuts: %s, seed %llu: ", name, (unsigned long long)seed);
+    explore_print_counts(&explorer.counts);
+    explore_add_counts(&explorer.counts, &counts);
     return close_script();
 }
 
@@ -465,6 +457,6 @@ int main(int argc, char **argv)
         violations += violations == 0 ? run_script("full device", &small, full, seed) : 0;
         violations += violations == 0 ? run_script("full ring", &prompt, ring, seed) : 0;
     }
-    printf("cuts: %llu violations\n", (unsigned long long)violations);
+    explore_print_sum("cuts", first, first + seeds - 1, &counts, violations);
     return violations != 0 || !caught;
 }

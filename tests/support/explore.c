@@ -90,11 +90,50 @@ static void make_image(struct explorer *explorer, struct image *ret_image)
     }
 }
 
+static uint64_t write_identity(const struct explorer *explorer, uint64_t number,
+                               struct bb_sim_fate fate)
+{
+    if (fate.part == BB_SIM_ABSENT) {
+        return 0;
+    }
+    uint64_t torn = fate.part == BB_SIM_COMPLETE ? 0 : (uint64_t)fate.part << 32 | fate.sectors;
+    return seen_mix(seen_mix(explorer->life, number), torn + 1);
+}
+
+/* Whether these writes and pages of this life were tried already, the same answers allowed: known
+ * without making the image. */
+static bool is_tried(struct explorer *explorer)
+{
+    const struct rig *rig = explorer->rig;
+    const struct bb_sim_fate whole = {.part = BB_SIM_COMPLETE};
+    uint64_t identity = explorer->complete;
+    for (size_t i = 0; i < choice.count; i++) {
+        struct bb_sim_write write = bb_sim_undurable(rig->sim, i);
+        identity -= write_identity(explorer, write.number, whole);
+        identity += write_identity(explorer, write.number, choice.fate[i]);
+    }
+    identity = seen_mix(identity, explorer->folds);
+    if (explorer->live != NULL) {
+        identity = seen_mix(identity, lmdbdev_events(explorer->live));
+        for (size_t i = 0; i < choice.page_count; i++) {
+            identity = seen_mix(identity, choice.page[i]);
+        }
+    }
+    for (uint32_t id = 0; id < rig->config.id_count; id++) {
+        identity = seen_mix(identity, rig->allowed[id]);
+    }
+    return seen_before(&explorer->choices, identity);
+}
+
 static void try_choice(struct explorer *explorer)
 {
     const struct rig *rig = explorer->rig;
     struct image image;
     if (explorer->muted || explorer->violations > ENOUGH) {
+        return;
+    }
+    if (is_tried(explorer)) {
+        explorer->counts.duplicates++;
         return;
     }
     make_image(explorer, &image);
@@ -276,9 +315,12 @@ static struct bb_sim_fault submitted(void *context, const struct bb_io_request *
                                      uint64_t number)
 {
     struct explorer *explorer = context;
-    (void)number;
+    const struct bb_sim_fate whole = {.part = BB_SIM_COMPLETE};
     if (request->op != BB_IO_READ) { /* a read changes nothing */
         event(explorer);
+    }
+    if (request->op == BB_IO_WRITE) {
+        explorer->complete += write_identity(explorer, number, whole);
     }
     if (request->op == BB_IO_WRITE && request->class == BB_IO_JOURNAL &&
         explorer->late_record > 0) {
@@ -307,14 +349,21 @@ static void turned(void *context)
 
 /* ---- life ---- */
 
-void explore_again(struct explorer *explorer)
+static void new_life(struct explorer *explorer)
+{
+    explorer->life++;
+    explorer->complete = 0;
+    explorer->folds = memindex_fold_count(explorer->rig->mem);
+}
+
+static void begin(struct explorer *explorer)
 {
     struct rig *rig = explorer->rig;
     BB_ASSERT(!rig->running);
     bb_sim_set_fault(rig->sim, submitted, explorer);
     rig->after_turn = turned;
     rig->turn_context = explorer;
-    explorer->folds = memindex_fold_count(rig->mem);
+    new_life(explorer);
     explorer->replies = rig->acked;
     bb_random_seed(&explorer->random, rig->config.seed);
 }
@@ -344,7 +393,7 @@ void explore_new_life(struct explorer *explorer)
         live_again(explorer, &pages);
         bb_image_fini(&pages);
     }
-    explorer->folds = memindex_fold_count(explorer->rig->mem);
+    new_life(explorer);
 }
 
 static bool any(void *random, size_t index)
@@ -367,7 +416,53 @@ void explore_crash(struct explorer *explorer)
         bb_image_fini(&pages);
     }
     bb_sim_power_cut(rig->sim, bb_sim_choose_random, &explorer->random);
-    explorer->folds = memindex_fold_count(rig->mem);
+    new_life(explorer);
+}
+
+void explore_save(const struct explorer *explorer, struct explore_base *ret_base)
+{
+    const struct rig *rig = explorer->rig;
+    BB_ASSERT(!rig->running);
+    *ret_base = (struct explore_base){.sim = bb_sim_clone(rig->sim),
+                                      .mem = memindex_clone(rig->mem),
+                                      .has_pages = explorer->live != NULL,
+                                      .index_uuid = rig->index_uuid,
+                                      .now_ms = rig->now_ms};
+    memcpy(ret_base->allowed, rig->allowed, sizeof(ret_base->allowed));
+    if (ret_base->has_pages) {
+        lmdbdev_visible(explorer->live, &ret_base->pages);
+    }
+}
+
+void explore_restore(struct explorer *explorer, const struct explore_base *base, uint64_t seed)
+{
+    struct rig *rig = explorer->rig;
+    rig_drop(rig);
+    bb_sim_close(rig->sim);
+    memindex_free(rig->mem);
+    rig->sim = bb_sim_clone(base->sim);
+    rig->mem = memindex_clone(base->mem);
+    memcpy(rig->allowed, base->allowed, sizeof(rig->allowed));
+    rig->index_uuid = base->index_uuid;
+    rig->now_ms = base->now_ms;
+    rig->fatal = 0;
+    rig->index_paused = rig->queue_full = false;
+    rig->config.seed = seed;
+    bb_sim_reseed(rig->sim, seed);
+    bb_random_seed(&rig->random, seed);
+    if (base->has_pages) {
+        live_again(explorer, &base->pages);
+    }
+    begin(explorer);
+}
+
+void explore_base_drop(struct explore_base *base)
+{
+    bb_sim_close(base->sim);
+    memindex_free(base->mem);
+    if (base->has_pages) {
+        bb_image_fini(&base->pages);
+    }
 }
 
 bool explore_with_lmdb(struct explorer *explorer)
@@ -404,8 +499,9 @@ void explore_open(struct explorer *explorer, struct rig *rig)
     explorer->engine_every = 16;
     explorer->nested_every = 512;
     explorer->copy_every = 4;
+    explorer->second_every = 1;
     explorer->fsck_every = 8;
-    explore_again(explorer);
+    begin(explorer);
 }
 
 void explore_close(struct explorer *explorer)
@@ -424,6 +520,7 @@ void explore_close(struct explorer *explorer)
     if (explorer->copy != NULL) {
         memindex_free(explorer->copy);
     }
+    seen_free(&explorer->choices);
     seen_free(&explorer->images);
     seen_free(&explorer->answers);
     seen_free(&explorer->states);

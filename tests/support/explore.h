@@ -40,7 +40,8 @@ struct explorer {
     unsigned engine_every;  /* each n-th image also runs the engine */
     unsigned nested_every;  /* each n-th image is cut again in recovery and rebuild */
     bool nested_due;
-    unsigned copy_every; /* each n-th image is also started with an older copy of the index */
+    unsigned copy_every;   /* each n-th image is also started with an older copy of the index */
+    unsigned second_every; /* each n-th image is started twice and rebuilt */
     unsigned fsck_every; /* each n-th image is checked before the start, and each state after it */
     struct memindex *copy;
     uint32_t late_record; /* polls by which the next journal write is late, 0: as it comes */
@@ -48,7 +49,9 @@ struct explorer {
     bool lose_page;       /* canary: so is the newest durable page of the index */
     struct bb_random random;
     uint64_t folds, replies;
-    struct seen images, answers, states, rebuilt;
+    uint64_t life;     /* number of the image that the rig was started from */
+    uint64_t complete; /* sum over all writes of this life */
+    struct seen choices, images, answers, states, rebuilt;
     struct lmdbdev *live, *device; /* of the rig and of what is started; NULL: index in memory */
     struct explore_counts counts;
     uint64_t violations;
@@ -60,8 +63,28 @@ void explore_open(struct explorer *explorer, struct rig *rig);
  * no place for its file. */
 bool explore_with_lmdb(struct explorer *explorer);
 void explore_close(struct explorer *explorer);
-/* The same explorer, with what it has seen and counted, on a rig that was put back: anew. */
-void explore_again(struct explorer *explorer);
+
+/* A store that stands still, to go on from several times: what was seen and counted stays. */
+struct explore_base {
+    struct bb_sim *sim;
+    struct memindex *mem;
+    struct bb_image pages; /* of LMDB, if there is one */
+    bool has_pages;
+    uint8_t allowed[RIG_ID_MAX];
+    struct bb_uuid index_uuid;
+    uint64_t now_ms;
+};
+void explore_save(const struct explorer *explorer, struct explore_base *ret_base);
+/* Everything by chance goes by the seed. The rig is dropped if it runs. */
+void explore_restore(struct explorer *explorer, const struct explore_base *base, uint64_t seed);
+void explore_base_drop(struct explore_base *base);
+
+void explore_add_counts(const struct explore_counts *counts, struct explore_counts *sum);
+/* One line for people. */
+void explore_print_counts(const struct explore_counts *counts);
+/* The last line of a program, as the ledger takes it. */
+void explore_print_sum(const char *program, uint64_t first_seed, uint64_t last_seed,
+                       const struct explore_counts *counts, uint64_t violations);
 
 /* Ends the rig's life with a power cut of random choice; the next rig_start goes on from there. */
 void explore_crash(struct explorer *explorer);

@@ -160,8 +160,6 @@ static void check_state(struct explorer *explorer, const struct bb_hash *content
     struct bb_hash again;
     image_of_crash(explorer, &recovered);
     if (!seen_before(&explorer->states, image_identity(&recovered))) {
-        check_allocation(explorer);
-        check_slots(explorer);
         if (explorer->states.count % explorer->fsck_every == 0) {
             check_by_bbfsck(explorer, "bbfsck after the start");
         }
@@ -177,6 +175,17 @@ static void check_state(struct explorer *explorer, const struct bb_hash *content
         }
     }
     image_drop(&recovered);
+}
+
+/* The other ways to the same blocks. */
+static void check_again(struct explorer *explorer, const struct image *image,
+                        const struct bb_hash *content)
+{
+    uint64_t without_index = seen_mix(image_data_identity(image), bb_hash_prefix(content));
+    check_state(explorer, content);
+    if (!seen_before(&explorer->rebuilt, without_index) && crash_is(explorer, image)) {
+        crash_rebuild(explorer, "rebuild", content);
+    }
 }
 
 /* Started; what it serves is what the oracle allows. */
@@ -216,10 +225,10 @@ void check_image(struct explorer *explorer, const struct image *image)
     if (report->slots_unexcused > 0) {
         complain(explorer, "a bad slot that no item excuses", BB_ERR_DAMAGED);
     }
-    check_state(explorer, &content);
-    uint64_t without_index = seen_mix(image_data_identity(image), bb_hash_prefix(&content));
-    if (!seen_before(&explorer->rebuilt, without_index) && crash_is(explorer, image)) {
-        crash_rebuild(explorer, "rebuild", &content);
+    check_allocation(explorer);
+    check_slots(explorer);
+    if (number % explorer->second_every == 0) {
+        check_again(explorer, image, &content);
     }
     if (image->mem != NULL && number % explorer->copy_every == 0) {
         old_copy(explorer, image, &content);

@@ -36,7 +36,7 @@ void complain(struct explorer *explorer, const char *what, int result);
 bool crash_start(struct explorer *explorer, const char *what, struct bb_hash *ret_content);
 void same(struct explorer *explorer, const char *what, const struct bb_hash *wanted,
           const struct bb_hash *found);
-/* The index is lost; crash is rebuilt and started. */
+/* The index is lost; crash is rebuilt, and now and then started. */
 void crash_rebuild(struct explorer *explorer, const char *what, const struct bb_hash *wanted);
 
 void check_image(struct explorer *explorer, const struct image *image);

@@ -48,6 +48,7 @@ struct memindex {
     memindex_done_fn *done;
     void *done_context;
     struct memindex_mirror mirror; /* index NULL: none */
+    int broken;                    /* what the mirror said last when its device died, 0: it lives */
 };
 
 static void *must(void *memory)
@@ -153,6 +154,8 @@ static int op_state(void *index, struct bb_index_state *ret_state)
 {
     const struct memindex *mem = index;
     int result = mem->newest->has_state ? 0 : BB_ERR_NOT_FORMATTED;
+    if (mem->broken != 0)
+        return mem->broken;
     if (mem->mirror.index != NULL) {
         struct bb_index_state state;
         int real = mem->mirror.index->ops->state(mem->mirror.index->context, &state);
@@ -168,6 +171,8 @@ static int op_lookup(void *index, const struct bb_hash *hash, struct bb_index_en
 {
     const struct memindex *mem = index;
     int result = version_lookup(mem->visible, hash, ret_entry);
+    if (mem->broken != 0)
+        return mem->broken;
     if (mem->mirror.index != NULL) {
         struct bb_index_entry entry;
         int real = mem->mirror.index->ops->lookup(mem->mirror.index->context, hash, &entry);
@@ -196,16 +201,17 @@ static uint64_t op_room(void *index)
                                                      : 0;
 }
 
-static int fold_mirror(const struct memindex *mem, const struct bb_index_fold *fold,
+static int fold_mirror(struct memindex *mem, const struct bb_index_fold *fold,
                        const struct version *merged)
 {
     const struct bb_index *real = mem->mirror.index;
     struct bb_set set;
     uint64_t room;
-    if (real == NULL)
-        return 0;
+    if (real == NULL || mem->broken != 0)
+        return mem->broken;
     int error = real->ops->fold(real->context, fold, &set, &room);
     BB_ASSERT(error != 0 || bb_set_equal(&set, &merged->state.set));
+    mem->broken = error == BB_ERR_INDEX_FULL ? 0 : error;
     return error;
 }
 
@@ -274,6 +280,8 @@ static int op_scan(void *index, const struct bb_hash *after, const struct bb_has
                    bb_index_visit_fn *visit, void *context)
 {
     struct memindex *mem = index;
+    if (mem->broken != 0)
+        return mem->broken;
     if (mem->mirror.index != NULL)
         compare_all(mem);
     struct version *version = version_ref(mem->newest); /* visit may fold */
@@ -300,7 +308,7 @@ static void op_refresh(void *index)
     struct version *newest = version_ref(mem->newest);
     version_unref(mem->visible);
     mem->visible = newest;
-    if (mem->mirror.index != NULL)
+    if (mem->mirror.index != NULL && mem->broken == 0)
         mem->mirror.index->ops->refresh(mem->mirror.index->context);
 }
 
@@ -372,8 +380,9 @@ void memindex_put_state(struct memindex *mem, const struct bb_index_state *state
     version->has_state = true;
     version->state = *state;
     if (mem->mirror.index != NULL) {
-        if (mem->mirror.put_state(mem->mirror.context, state) != 0) {
-            version_unref(version); /* the device died: whoever asks will hear of it */
+        mem->broken = mem->mirror.put_state(mem->mirror.context, state);
+        if (mem->broken != 0) { /* whoever asks will hear of it */
+            version_unref(version);
             return;
         }
     }
@@ -383,7 +392,9 @@ void memindex_put_state(struct memindex *mem, const struct bb_index_state *state
 void memindex_set_mirror(struct memindex *mem, const struct memindex_mirror *mirror)
 {
     mem->mirror = mirror != NULL ? *mirror : (struct memindex_mirror){0};
+    mem->broken = 0;
     BB_ASSERT(mirror == NULL || mirror->index->slice_max >= mem->config.slice_max);
+    op_refresh(mem); /* a lookup that rests would see the next fold at once */
 }
 
 struct loading {

@@ -25,36 +25,29 @@ static uint64_t fold(uint64_t x, uint64_t y)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t load(const uint8_t *from)
-{
-    uint64_t value;
-    memcpy(&value, from, sizeof(value));
-    return value;
-}
-
+/* Four lanes that do not wait for each other; each word goes into two of them. */
 struct memo_key memo_key_of(const void *data, size_t size, uint64_t salt)
 {
     const uint64_t p = 0xa0761d6478bd642full, q = 0xe7037ed1a0b428dbull, r = 0x8ebc6af09c88c6e3ull,
                    s = 0x589965cc75374cc3ull;
-    uint64_t a = size ^ p, b = salt ^ q;
-    const uint8_t *at = data;
-    for (; size >= 32; at += 32, size -= 32) {
-        a = fold(load(at) ^ p, load(at + 8) ^ a);
-        b = fold(load(at + 16) ^ r, load(at + 24) ^ b);
-        a += load(at + 16) * s; /* so that each lane depends on all bytes */
-        b += load(at) * q;
-        a ^= load(at + 24) + (a << 7);
-        b ^= load(at + 8) + (b << 9);
+    uint64_t a = size ^ p, b = salt ^ q, c = size ^ r, d = salt ^ s;
+    uint8_t rest[64] = {0};
+    for (const uint8_t *at = data; size > 0; at += sizeof(rest)) {
+        if (size < sizeof(rest)) {
+            memcpy(rest, at, size);
+            at = rest;
+            size = sizeof(rest);
+        }
+        uint64_t w[8];
+        memcpy(w, at, sizeof(w));
+        a = fold(w[0] ^ p, w[1] ^ a) + (w[4] ^ w[7]);
+        b = fold(w[2] ^ q, w[3] ^ b) + (w[5] ^ w[0]);
+        c = fold(w[4] ^ r, w[5] ^ c) + (w[6] ^ w[2]);
+        d = fold(w[6] ^ s, w[7] ^ d) + (w[1] ^ w[3]);
+        size -= sizeof(rest);
     }
-    if (size > 0) {
-        uint8_t rest[32] = {0};
-        memcpy(rest, at, size);
-        a = fold(load(rest) ^ p, load(rest + 8) ^ a) + load(rest + 16) * s;
-        b = fold(load(rest + 16) ^ r, load(rest + 24) ^ b) + load(rest) * q;
-        a ^= load(rest + 24);
-        b ^= load(rest + 8);
-    }
-    return (struct memo_key){.a = fold(a ^ s, b ^ q), .b = fold(b ^ p, a ^ r) + a};
+    return (struct memo_key){.a = fold(a ^ s, b ^ q) ^ fold(c ^ p, d ^ r),
+                             .b = fold(a ^ r, c ^ s) + fold(b ^ p, d ^ q)};
 }
 
 /* The place for these bytes; true when it holds their hash. */
