@@ -14,6 +14,7 @@
 #include "bb/port.h"
 #include "bb/ring.h"
 #include "bb/route.h"
+#include "bb/token.h"
 
 #include <sys/uio.h>
 
@@ -68,6 +69,9 @@ struct bb_conn {
     /* measurements: when this state and this request began, and where its time went */
     uint64_t entered_us, began_us;
     uint32_t spent_us[BB_STAGE_COUNT];
+    char who[BB_TOKEN_NAME_MAX]; /* asks, by the name of the token */
+    int status;                  /* of the reply, 0 before it */
+    uint64_t reply_size;         /* bytes of its body */
 
     /* progress of what waits for the client */
     uint64_t since_ms, deadline_ms, mark_ms;
@@ -153,31 +157,5 @@ void bb_conn_sent(struct bb_conn *conn, int result);
 void bb_body_begin(struct bb_conn *conn);
 void bb_body_step(struct bb_conn *conn, int result);
 void bb_body_digest(struct bb_conn *conn, struct bb_hash *ret_hash);
-
-/* The verbs: begin after routing, step with the result of what was awaited, body when it is in. */
-struct bb_verb {
-    void (*begin)(struct bb_conn *conn);
-    void (*step)(struct bb_conn *conn, int result);
-    void (*body)(struct bb_conn *conn);
-};
-const struct bb_verb *bb_conn_verb(const struct bb_conn *conn);
-
-void bb_put_begin(struct bb_conn *conn);
-void bb_put_step(struct bb_conn *conn, int result);
-void bb_put_body(struct bb_conn *conn);
-void bb_delete_begin(struct bb_conn *conn);
-void bb_delete_step(struct bb_conn *conn, int result);
-void bb_get_begin(struct bb_conn *conn);
-void bb_get_step(struct bb_conn *conn, int result);
-void bb_list_begin(struct bb_conn *conn);
-void bb_list_step(struct bb_conn *conn, int result);
-void bb_missing_begin(struct bb_conn *conn);
-void bb_missing_step(struct bb_conn *conn, int result);
-void bb_missing_body(struct bb_conn *conn);
-void bb_health_begin(struct bb_conn *conn);
-void bb_status_begin(struct bb_conn *conn);
-void bb_status_step(struct bb_conn *conn, int result);
-void bb_settings_begin(struct bb_conn *conn);
-void bb_settings_step(struct bb_conn *conn, int result);
 
 #endif

@@ -108,6 +108,8 @@ struct bb_worker {
     time_t date_second;
     char date[32]; /* IMF-fixdate, terminated */
 
+    unsigned log_turn; /* requests since the last one that was logged */
+
     struct bb_counters counters;
     _Atomic unsigned beat;    /* the board's, as this loop has last seen it */
     _Atomic unsigned ended;   /* connections that came in and are gone */

@@ -52,6 +52,8 @@ void bb_conn_send(struct bb_conn *conn, struct bb_http_reply *reply, const void 
         atomic_load_explicit(&worker->shared->gate.tokens, memory_order_relaxed) != NULL;
     reply->keep_alive_1_0 = conn->http.minor == 0 && !conn->close;
     count_status(worker, reply->status);
+    conn->status = reply->status;
+    conn->reply_size = head_only ? 0 : size;
 
     size_t head_size = bb_http_reply_head(reply, bb_worker_date(worker), conn->reply_head);
     conn->iov[0] = (struct iovec){.iov_base = conn->reply_head, .iov_len = head_size};

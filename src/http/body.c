@@ -6,6 +6,7 @@
 #include "bb/bits.h"
 #include "bb/clock.h"
 #include "bb/worker.h"
+#include "verbs.h"
 
 #include <string.h>
 

@@ -23,6 +23,8 @@
 #include "bb/clock.h"
 #include "bb/worker.h"
 #include "peer.h"
+#include "requestlog.h"
+#include "verbs.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -155,8 +157,11 @@ static bool admit(struct bb_conn *conn, struct bb_http_refusal *ret_refusal)
                                        .trusted = conn->trusted};
     struct bb_http_refusal refusal;
     int found = bb_route_find(&conn->http, &conn->route, &refusal);
-    if (bb_gate_check(&conn->worker->shared->gate, &visitor, &conn->http,
-                      found == 0 ? &conn->route : NULL, ret_refusal, NULL) != 0)
+    const char *who;
+    int status = bb_gate_check(&conn->worker->shared->gate, &visitor, &conn->http,
+                               found == 0 ? &conn->route : NULL, ret_refusal, &who);
+    memccpy(conn->who, who, '\0', sizeof(conn->who));
+    if (status != 0)
         return false;
     if (found != 0)
         *ret_refusal = refusal;
@@ -177,6 +182,9 @@ static void begin_request(struct bb_conn *conn)
     conn->close = !conn->http.keep_alive;
     conn->body_unread = conn->http.chunked || conn->http.content_length > 0;
     conn->if_absent = conn->has_digest = false;
+    conn->status = 0;
+    conn->reply_size = 0;
+    conn->body_len = 0;
     if (!admit(conn, &refusal)) {
         bb_conn_refuse(conn, &refusal);
         return;
@@ -311,9 +319,11 @@ static enum bb_timed_request timed_as(const struct bb_conn *conn)
 
 static void end_request(struct bb_conn *conn)
 {
-    if (conn->began_us != 0)
-        bb_buckets_add(&conn->worker->counters.requests_us[timed_as(conn)],
-                       bb_ring_now_us(conn->worker->ring) - conn->began_us);
+    if (conn->began_us != 0) {
+        uint64_t took_us = bb_ring_now_us(conn->worker->ring) - conn->began_us;
+        bb_buckets_add(&conn->worker->counters.requests_us[timed_as(conn)], took_us);
+        bb_request_log(conn, took_us);
+    }
     conn->began_us = 0;
     if (conn->counted)
         atomic_fetch_sub_explicit(&conn->worker->running, 1, memory_order_relaxed);

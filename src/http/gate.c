@@ -121,6 +121,7 @@ static int identify(const struct bb_gate *gate, const struct bb_visitor *visitor
     if (!visitor->loopback && !gate->auth_none)
         return refuse(ret_refusal, 403, "access: no tokens are set up", "use a loopback address");
     *ret_scopes = BB_SCOPE_READ | BB_SCOPE_WRITE | BB_SCOPE_DELETE;
+    *ret_name = "anybody";
     return visitor->local ? 0 : check_host(gate, http, ret_refusal);
 }
 
@@ -129,7 +130,7 @@ int bb_gate_check(const struct bb_gate *gate, const struct bb_visitor *visitor,
                   struct bb_http_refusal *ret_refusal, const char **ret_name)
 {
     unsigned scopes = 0;
-    const char *name = "anybody";
+    const char *name = "nobody";
     unsigned wanted = needs(gate, route);
     bool with_tokens = atomic_load_explicit(&gate->tokens, memory_order_acquire) != NULL;
     int status = 0;

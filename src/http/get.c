@@ -11,6 +11,7 @@
 #include "bb/conn.h"
 #include "bb/err.h"
 #include "bb/worker.h"
+#include "verbs.h"
 
 #include <errno.h>
 #include <string.h>

@@ -9,6 +9,7 @@
 #include "bb/bits.h"
 #include "bb/conn.h"
 #include "bb/worker.h"
+#include "verbs.h"
 
 #include <stdio.h>
 #include <string.h>

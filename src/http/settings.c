@@ -4,6 +4,7 @@
  */
 #include "bb/conn.h"
 #include "bb/worker.h"
+#include "verbs.h"
 
 #include <string.h>
 

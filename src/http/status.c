@@ -8,6 +8,7 @@
 #include "bb/text.h"
 #include "bb/worker.h"
 #include "metrics.h"
+#include "verbs.h"
 
 #include <inttypes.h>
 #include <string.h>
