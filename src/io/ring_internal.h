@@ -47,7 +47,7 @@ struct bb_ring {
     uint64_t wake_value; /* where the read of the eventfd lands */
     pthread_t owner;
     uint32_t others_in_flight; /* operations that are not pieces of device requests */
-    uint64_t now_us; /* when completions were fetched last */
+    uint64_t now_us;           /* when completions were fetched last */
     struct bb_ring_stats stats;
     /* The owner sleeps, or is about to and will look for work once more. The only thing here that
      * other threads touch. */
@@ -63,9 +63,9 @@ void bb_ring_arm_wake(struct bb_ring *ring);
 int bb_ring_set_up(struct bb_ring *ring, const struct bb_ring_config *config,
                    const char **ret_reason);
 
-/* After everything is registered: from here on the ring can do what we use and nothing else, so that
- * whoever gets to write into it cannot open files or connect (where the kernel allows to say so). 0
- * or -errno. */
+/* After everything is registered: from here on the ring can do what we use and nothing else, so
+ * that whoever gets to write into it cannot open files or connect (where the kernel allows to say
+ * so). 0 or -errno. */
 int bb_ring_enable(struct bb_ring *ring);
 
 /* The block back end: called by open, and for each completed piece (number of requests that ended).
