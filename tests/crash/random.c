@@ -197,7 +197,7 @@ static void run_store(uint64_t seed, unsigned every, unsigned histories)
     explore_open(&explorer, &rig);
     explorer.event_every = every;
     explorer.engine_every = 64;
-    explorer.nested_every = 4096;
+    explorer.nested_every = 1024;
     explorer.copy_every = 32;
     explorer.random_images = 8;
     bool lmdb = seed % 4 == 0;

@@ -3,7 +3,8 @@
  * usage: crash_sequences [SEED [LENGTH [MORE [LMDB]]]]
  *     LENGTH: all sequences up to it (4)
  *     MORE: of those one longer, each MORE-th, beginning with SEED (0: none)
- *     LMDB: all sequences up to this length also with the real LMDB under the store (3)
+ *     LMDB: all sequences up to this length also with the real LMDB under the store (3), and of
+ *         those one longer the ones in which a checkpoint starts and finishes
  *
  * Operations: PUT and DELETE of A and of B, start of a checkpoint (up to where the index is asked),
  * its finish, idle time, and healing A, which rots before. A sequence runs twice: each operation
@@ -55,6 +56,7 @@ static const struct rig_config config = {
 static struct rig rig;
 static struct explorer explorer;
 static struct explore_base base;
+static uint64_t heals, checkpoints; /* in all sequences */
 
 /* ---- steps ---- */
 
@@ -159,6 +161,9 @@ static void run_sequence(const struct sequence *sequence, uint64_t seed)
         }
     }
     explorer.on = false;
+    struct bb_store_status status = rig_status(&rig);
+    heals += status.heals;
+    checkpoints += status.checkpoints;
     rig_drop(&rig);
     if (explorer.violations + rig.violations > 0) {
         print_sequence(sequence);
@@ -174,16 +179,28 @@ static struct sequence sequence_of(uint64_t code, unsigned length, bool overlap)
     return sequence;
 }
 
-static void run_length(uint64_t seed, unsigned length, uint64_t first, uint64_t every)
+/* Only what a checkpoint finishes is written to the index. */
+static bool has_checkpoint(const struct sequence *sequence)
+{
+    bool started = false, finished = false;
+    for (unsigned i = 0; i < sequence->length; i++) {
+        finished |= started && sequence->steps[i] == CHECKPOINT_FINISH;
+        started |= sequence->steps[i] == CHECKPOINT_START;
+    }
+    return finished;
+}
+
+static void run_length(uint64_t seed, unsigned length, uint64_t every, bool with_checkpoint)
 {
     uint64_t codes = 1;
     for (unsigned i = 0; i < length; i++) {
         codes *= STEP_COUNT;
     }
-    for (uint64_t code = first % every; code < codes; code += every) {
+    for (uint64_t code = every == 1 ? 0 : seed % every; code < codes; code += every) {
         for (unsigned overlap = 0; overlap < (length > 1 ? 2 : 1); overlap++) {
-            if (explorer.violations + rig.violations == 0) {
-                struct sequence sequence = sequence_of(code, length, overlap == 1);
+            struct sequence sequence = sequence_of(code, length, overlap == 1);
+            if (explorer.violations + rig.violations == 0 &&
+                (!with_checkpoint || has_checkpoint(&sequence))) {
                 run_sequence(&sequence, seed * 1000003 + code);
             }
         }
@@ -203,7 +220,7 @@ static bool open_store(uint64_t seed, bool with_lmdb, bool fresh)
     explore_open(&explorer, &rig);
     explorer.all_up_to = 6;
     explorer.engine_every = 64;
-    explorer.nested_every = 2048;
+    explorer.nested_every = with_lmdb ? 64 : 24;
     explorer.copy_every = 16;
     if (with_lmdb && !explore_with_lmdb(&explorer)) {
         return false;
@@ -306,16 +323,22 @@ int main(int argc, char **argv)
             caught = false;
         }
         for (unsigned l = 1; l <= all && caught; l++) {
-            run_length(seed, l, 0, 1);
+            run_length(seed, l, 1, false);
         }
         if (part == 0 && more > 0 && length < LENGTH_MAX) {
-            run_length(seed, length + 1, seed, more);
+            run_length(seed, length + 1, more, false);
+        }
+        if (part == 2 && caught && lmdb > 0 && lmdb < LENGTH_MAX) {
+            run_length(seed, lmdb + 1, 1, true);
         }
         printf("sequences: %s: ", parts[part]);
         explore_print_counts(&explorer.counts);
         add(&totals);
         close_store();
     }
+    printf("sequences: %llu checkpoints, %llu heals\n", (unsigned long long)checkpoints,
+           (unsigned long long)heals);
+    BB_ASSERT(totals.violations > 0 || length < 3 || (heals > 0 && checkpoints > 0));
     explore_print_sum("sequences", seed, seed, &totals.counts, totals.violations);
     return totals.violations != 0 || !caught;
 }
