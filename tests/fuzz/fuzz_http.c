@@ -2,12 +2,15 @@
  * Fuzz target of the HTTP protocol functions. The first byte of an input chooses:
  *
  *   h  a request head       c  a chunked body       s  a connection: heads and their bodies
- *   f  the value of a field or a query: Host, If-None-Match, If-Range, Range, Digest
+ *   f  the value of a field or a query: Host, If-None-Match, If-Range, Range, Digest,
+ *      Authorization
  *
  * Whatever comes whole, byte by byte or in random pieces must have one outcome, nothing is read
  * behind the end, and what is accepted must pass a naive second look. The random pieces follow from
  * the input, so a finding repeats. */
 #include "../unit/http/feed.h"
+
+#include "bb/token.h"
 
 #define INPUT_MAX 12000
 #define MESSAGES_MAX 8
@@ -139,6 +142,9 @@ static void fields_check(const char *data, size_t len)
     struct bb_hash digest;
     if (bb_http_digest_of(span, &digest) == 1)
         require(memmem(data, len, "sha-256=:", 9) != NULL, "digest found that is not there");
+    char token[BB_TOKEN_LEN_MAX];
+    size_t token_len = bb_token_presented(span, token);
+    require(token_len <= sizeof(token) && token_len < len + (len == 0), "token from nowhere");
     if (bb_http_query(span, "limit", &value))
         require(value.at >= span.at + 5 && value.at + value.len <= span.at + len,
                 "parameter outside the query");
