@@ -164,30 +164,31 @@ def row_4(bench):
     bench.add(4, "PUT 4 KiB, 1 connection, p99 / p50", tail, None, 3, "<=")
 
 
-def fill_delta(bench, leave):
-    """PUTs of 4 KiB until about `leave` more windows of one item each start a checkpoint: one that
-    has as much to do as any, in the middle of what is measured next."""
+def fill_delta(bench, blocks, changes):
+    """PUTs of 4 KiB until so little is missing to a checkpoint that it starts after `blocks` more that
+    come together and a third of `changes` that come one by one: one that has as much to do as any, in
+    the middle of what is measured next."""
     while True:
         status = bench.store.status()
         journal, delta = status["journal"], status["delta"]
-        items = delta["max"] // 2 - delta["items"]
-        units = journal["units"] // 4 - journal["used_units"]
-        if min(items, units) <= leave or delta["checkpoint_running"]:
+        items = delta["max"] // 2 - delta["items"] - blocks - changes // 3
+        units = journal["units"] // 4 - journal["used_units"] - blocks // 8 - changes // 3
+        if min(items, units) <= 0 or delta["checkpoint_running"]:
             return
-        # Nearly as many units as items when few come together, a tenth when many do.
-        bench.store.bench("--ops", "put", "--requests",
-                          max(min(items - leave, (units - leave) * 4) // 2, 64))
+        together = max(delta["items"] // max(journal["used_units"], 1), 1)
+        bench.store.bench("--ops", "put", "--requests", max(min(items, units * together) * 3 // 4, 64))
 
 
 def row_5(bench):
     """A mix at half of what saturates: does anything stall, a checkpoint above all?"""
-    mix = ["--size", "4K-512K", "--ops", "mix", "--blocks", 200 if bench.quick else 2000,
-           "--requests", bench.blocks_that_fit(256 * KIB, 2)]  # a quarter are PUTs of half of that
+    blocks = 200 if bench.quick else 2000
+    mix = ["--size", "4K-512K", "--ops", "mix", "--blocks", blocks, "--requests",
+           bench.blocks_that_fit(256 * KIB, 2)]  # a quarter are PUTs of half of that
 
     def one(*options, changes=0):
         bench.new_store()
         if changes > 0 and not bench.quick:
-            fill_delta(bench, mix[5] + changes // 3)
+            fill_delta(bench, blocks, changes)
         phase = bench.store.bench(*mix, "--seconds", bench.seconds, *options)["mix"]
         bench.stop()
         return phase
