@@ -240,6 +240,9 @@ void check_image(struct explorer *explorer, const struct image *image)
         explorer->nested_due = false;
         nested_recovery(explorer, image, &content);
         nested_rebuild(explorer, image, &content);
+        if (image->mem == NULL) {
+            nested_blank(explorer, image, &content);
+        }
     }
 }
 

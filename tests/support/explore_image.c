@@ -74,19 +74,24 @@ static void replace(struct rig *crash, struct bb_sim *sim, struct memindex *mem)
     crash->mem = mem;
 }
 
-static bool load(struct explorer *explorer, struct bb_sim *sim, const struct bb_image *pages)
+int crash_load(struct explorer *explorer, struct bb_sim *sim, const struct bb_image *pages)
 {
-    struct rig *crash = &explorer->crash;
     const struct rig_config *wanted = &explorer->rig->config;
     struct memindex_config config = {.slice_max = wanted->slice_max,
                                      .seed = wanted->seed,
                                      .fault_percent = wanted->fault_percent};
     crash_close(explorer);
     lmdbdev_load(explorer->device, pages);
-    replace(crash, sim, memindex_new(&config));
-    int error = open_index(explorer);
+    replace(&explorer->crash, sim, memindex_new(&config));
+    return open_index(explorer);
+}
+
+static bool load(struct explorer *explorer, struct bb_sim *sim, const struct bb_image *pages)
+{
+    int error = crash_load(explorer, sim, pages);
     if (error != 0) {
-        snprintf(crash->explain.text, sizeof(crash->explain.text), "opening LMDB");
+        struct bb_explain *explain = &explorer->crash.explain;
+        snprintf(explain->text, sizeof(explain->text), "opening LMDB");
         complain(explorer, "index of the image", error);
     }
     return error == 0;

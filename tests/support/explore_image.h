@@ -3,6 +3,7 @@
  *
  *   explore.c        events, and which images they give     explore_image.c  images
  *   explore_check.c  what must hold of an image             explore_nested.c cuts of recoveries
+ *   explore_blank.c  cuts of a rebuild onto a blank device
  */
 #ifndef EXPLORE_IMAGE_H
 #define EXPLORE_IMAGE_H
@@ -28,6 +29,8 @@ bool crash_is(struct explorer *explorer, const struct image *image);
 /* The power fails for the crash rig, in the middle of what it did, and comes back. how: 0 nothing
  * undurable is kept, 1 all, 2 any. */
 bool crash_cut(struct explorer *explorer, unsigned how);
+/* The same without a word when it cannot be opened: the error. */
+int crash_load(struct explorer *explorer, struct bb_sim *sim, const struct bb_image *pages);
 /* LMDB's file is closed; the crash rig needs crash_is before it is used again. */
 void crash_close(struct explorer *explorer);
 
@@ -50,5 +53,8 @@ void nested_recovery(struct explorer *explorer, const struct image *image,
                      const struct bb_hash *wanted);
 void nested_rebuild(struct explorer *explorer, const struct image *image,
                     const struct bb_hash *wanted);
+/* With LMDB: bbfsck's own rebuild onto a blank device, cut at each write to that, and run again. */
+void nested_blank(struct explorer *explorer, const struct image *image,
+                  const struct bb_hash *wanted);
 
 #endif

@@ -281,6 +281,17 @@ struct memindex_mirror lmdbdev_mirror(struct lmdbdev *dev)
         .index = &dev->index, .context = dev, .wipe = wipe, .put_state = put_state};
 }
 
+const struct bb_device *lmdbdev_device(const struct lmdbdev *dev)
+{
+    BB_ASSERT(dev->lmdb == NULL);
+    return &dev->device;
+}
+
+const char *lmdbdev_directory(const struct lmdbdev *dev)
+{
+    return dev->directory;
+}
+
 static bool make_file(struct lmdbdev *dev)
 {
     const char *parents[] = {"/dev/shm", getenv("TMPDIR"), "/tmp"};

@@ -14,6 +14,7 @@
 #define LMDBDEV_H
 
 #include "../../src/io/sim_image.h"
+#include "bb/device.h"
 #include "memindex.h"
 
 #include <sys/types.h>
@@ -51,6 +52,10 @@ void lmdbdev_power_cut(const struct lmdbdev *dev, lmdbdev_keep_fn *keep, void *c
 void lmdbdev_visible(const struct lmdbdev *dev, struct bb_image *ret_image);
 /* The device holds exactly this, durably, and lives; it must be closed. */
 void lmdbdev_load(struct lmdbdev *dev, const struct bb_image *image);
+
+/* For tools that open it themselves; while it is closed. */
+const struct bb_device *lmdbdev_device(const struct lmdbdev *dev);
+const char *lmdbdev_directory(const struct lmdbdev *dev);
 
 /* For lmdbtap.c: the device behind a descriptor, NULL for any other file. */
 struct lmdbdev *lmdbdev_of(int fd);

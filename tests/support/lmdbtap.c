@@ -12,6 +12,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -75,6 +76,17 @@ ssize_t write(int fd, const void *buf, size_t size)
     NEXT(write)
     BB_ASSERT(lmdbdev_of(fd) == NULL); /* nobody writes to the index like this */
     return next(fd, buf, size);
+}
+
+/* As on a filesystem that cannot: zeroes are written. */
+int fallocate(int fd, int mode, off_t offset, off_t size)
+{
+    NEXT(fallocate)
+    if (lmdbdev_of(fd) == NULL) {
+        return next(fd, mode, offset, size);
+    }
+    errno = EOPNOTSUPP;
+    return -1;
 }
 
 int fdatasync(int fd)
