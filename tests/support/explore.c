@@ -4,6 +4,7 @@
 
 #include "bb/err.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -490,6 +491,8 @@ bool explore_with_lmdb(struct explorer *explorer)
 
 void explore_open(struct explorer *explorer, struct rig *rig)
 {
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 30); /* images come and go: their pages stay ours */
+    (void)mallopt(M_TOP_PAD, 64 << 20);
     memset(explorer, 0, sizeof(*explorer));
     BB_ASSERT(!rig->running);
     explorer->rig = rig;

@@ -169,7 +169,7 @@ static void check_state(struct explorer *explorer, const struct bb_hash *content
                 complain(explorer, "the second start had work to do", BB_ERR_DAMAGED);
             }
         }
-        if (explorer->states.count % 4 == 0 && crash_is(explorer, &recovered)) {
+        if (explorer->states.count % 16 == 0 && crash_is(explorer, &recovered)) {
             forget_ring(crash);
             crash_rebuild(explorer, "rebuild after recovery", content);
         }
