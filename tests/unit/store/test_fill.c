@@ -7,6 +7,7 @@
 #include "bb/err.h"
 #include "bb/fill.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -122,6 +123,40 @@ static void other_entries_give_another_set(void **state)
     scribe_free(scribe);
 }
 
+static int failing_scan(void *index, const struct bb_hash *after, const struct bb_hash *below,
+                        bb_index_visit_fn *visit, void *context)
+{
+    (void)after;
+    (void)below;
+    (void)visit;
+    (void)context;
+    return *(const int *)index;
+}
+
+/* What it says names the device and a way out. */
+static void index_that_cannot_be_read_is_an_error(void **state)
+{
+    static const struct bb_index_ops ops = {.scan = failing_scan};
+    int errors[] = {-EIO, BB_ERR_INDEX_DAMAGED};
+    (void)state;
+    struct scribe *scribe = three_blocks();
+    for (unsigned i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        struct filled filled;
+        struct bb_index index = {.ops = &ops, .context = &errors[i]};
+        uint32_t zones = scribe->super.layout.zone_count;
+        uint64_t units = bb_layout_zone(&scribe->super.layout, 0).unit_count;
+        size_t size = bb_align_up(bb_buddy_memory(zones, units), BB_UNIT_SIZE);
+        filled.memory = aligned_alloc(BB_UNIT_SIZE, size);
+        memset(filled.memory, 0, size);
+        filled.buddy = bb_buddy_init(filled.memory, size, zones, units);
+        assert_int_equal(
+            bb_fill(&index, &scribe->super, filled.buddy, &filled.set, &filled.explain), errors[i]);
+        assert_non_null(strstr(filled.explain.text, "index device"));
+        free(filled.memory);
+    }
+    scribe_free(scribe);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +164,7 @@ int main(void)
         cmocka_unit_test(overlap_is_refused_with_both_names),
         cmocka_unit_test(extent_outside_the_open_zones_is_refused),
         cmocka_unit_test(other_entries_give_another_set),
+        cmocka_unit_test(index_that_cannot_be_read_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
