@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Random histories of small stores, cut at events of random choice (explore.h).
  * usage: crash_random [RUNS [SEED [EVERY [SHORT]]]]        (BB_SEED also gives the first seed)
+ *     RUNS: how many seeds from SEED on (4); with BB_PACE=quick one, and shorter
  *     EVERY: in a long life one event in so many is cut (400), 0: no long lives
- *     SHORT: short histories per run (300), with LMDB a quarter of them
+ *     SHORT: short histories per run (340), with LMDB a quarter of them
  *
  * A run is the life of one store: its ring wraps at least 20 times, zones open, checkpoints have
  * several slices; batches, single operations, reads, rot and heals, idle times, clean stops and
@@ -19,6 +20,9 @@
 #include <string.h>
 
 #define WRAPS 20
+/* What a call without arguments has to see. */
+#define POINTS 10000u
+#define IMAGES 100000u
 
 static struct rig rig;
 static struct explorer explorer;
@@ -220,15 +224,35 @@ static void run_store(uint64_t seed, unsigned every, unsigned histories)
     rig_close(&rig);
 }
 
+/* A device that loses what it has flushed. */
+static bool canary(void)
+{
+    struct rig_config config = random_config(1);
+    config.quiet = true;
+    rig_open(&rig, &config);
+    explore_open(&explorer, &rig);
+    explorer.lose_record = true;
+    live_short(1, 10);
+    uint64_t found = explorer.violations;
+    explore_close(&explorer);
+    rig_close(&rig);
+    totals = (struct totals){0};
+    printf("random: canary: flushed record lost: %s\n", found > 0 ? "caught" : "MISSED");
+    return found > 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *env = getenv("BB_SEED");
-    uint64_t runs = argc > 1 ? strtoull(argv[1], NULL, 10) : 4;
+    const char *pace = getenv("BB_PACE");
+    bool quick = pace != NULL && strcmp(pace, "quick") == 0;
+    uint64_t runs = argc > 1 ? strtoull(argv[1], NULL, 10) : quick ? 1 : 4;
     uint64_t first = argc > 2      ? strtoull(argv[2], NULL, 10)
                      : env != NULL ? strtoull(env, NULL, 10)
                                    : 1;
-    unsigned every = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 400;
-    unsigned histories = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 300;
+    unsigned every = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : quick ? 4000 : 400;
+    unsigned histories = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : quick ? 30 : 340;
+    bool caught = canary();
     for (uint64_t seed = first; seed < first + runs && totals.violations == 0; seed++) {
         if (every > 0) {
             run_store(seed, every, 0);
@@ -242,6 +266,11 @@ int main(int argc, char **argv)
            (unsigned long long)totals.wraps, (unsigned long long)totals.zones,
            (unsigned long long)totals.checkpoints, (unsigned long long)totals.heals,
            (unsigned long long)totals.stops, (unsigned long long)totals.crashes);
+    bool enough =
+        argc > 1 || quick || (totals.counts.events >= POINTS && totals.counts.images >= IMAGES);
+    if (!enough) {
+        fprintf(stderr, "fewer than %u crash points or %u images\n", POINTS, IMAGES);
+    }
     explore_print_sum("random", first, first + runs - 1, &totals.counts, totals.violations);
-    return totals.violations != 0;
+    return totals.violations != 0 || !enough || !caught;
 }
