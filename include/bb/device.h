@@ -45,6 +45,10 @@ BB_MUST_USE int bb_device_open(const char *path, enum bb_device_mode mode, unsig
                                void (*on_wait)(const char *sentence), struct bb_device *ret_device);
 void bb_device_close(struct bb_device *device);
 
+/* What a transfer that ended with `error` really met: a write to a block device that has gone, or
+ * has become smaller, ends with -ENOSPC, which is -ENXIO here, so that nobody takes it for full. */
+int bb_device_error(const struct bb_device *device, int error);
+
 /* fsync: everything written before is on stable storage, also what an earlier process wrote. */
 BB_MUST_USE int bb_device_sync(const struct bb_device *device);
 

@@ -280,6 +280,14 @@ int bb_device_zero(const struct bb_device *device, uint64_t offset, uint64_t siz
     return zero_by_writing(device, offset, size);
 }
 
+int bb_device_error(const struct bb_device *device, int error)
+{
+    uint64_t size;
+    if (error != -ENOSPC || !device->is_block || ioctl(device->fd, BLKGETSIZE64, &size) != 0)
+        return error;
+    return size < device->size ? -ENXIO : error;
+}
+
 bool bb_device_zero_is_cheap(const struct bb_device *device)
 {
     uint64_t bytes;

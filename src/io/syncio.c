@@ -30,8 +30,9 @@ static ssize_t transfer(int fd, const struct bb_io_request *request)
     return pwrite(fd, request->buf, request->size, offset);
 }
 
-static int32_t execute(int fd, const struct bb_io_request *request)
+static int32_t execute(const struct bb_device *device, const struct bb_io_request *request)
 {
+    int fd = device->fd;
     if (request->op == BB_IO_FLUSH)
         return fdatasync(fd) == 0 ? 0 : -errno;
     ssize_t moved;
@@ -39,7 +40,7 @@ static int32_t execute(int fd, const struct bb_io_request *request)
         moved = transfer(fd, request);
     while (moved < 0 && errno == EINTR);
     if (moved < 0)
-        return -errno;
+        return bb_device_error(device, -errno);
     return moved == (ssize_t)request->size ? 0 : BB_ERR_SHORT_IO;
 }
 
@@ -54,7 +55,7 @@ static int poll(struct bb_io *io, bool wait)
         if (!sync->head)
             sync->tail = NULL;
         request->next = NULL;
-        bb_io_finish(io, request, execute(sync->device->fd, request));
+        bb_io_finish(io, request, execute(sync->device, request));
         run++;
     }
     return run;

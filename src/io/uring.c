@@ -140,7 +140,7 @@ int bb_uring_piece_done(struct bb_ring *ring, struct bb_io_request *request, int
     if (request->result >= 0)
         result = (uint32_t)request->result == request->size ? 0 : BB_ERR_SHORT_IO;
     else
-        result = request->result;
+        result = bb_device_error(ring->device, request->result);
     measure(ring, request);
     bb_io_finish(&ring->io, request, result);
     return 1;
