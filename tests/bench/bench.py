@@ -56,6 +56,7 @@ class Bench:
         self.seconds, self.quick, self.rounds = seconds, quick, 1 if quick else 2
         self.lines, self.shared, self.unable = [], {}, {}
         self.zones_open, self.big_blocks = 0, 0
+        self.written = 0  # bytes of the blocks that were put last, into an empty store
         self.fio = references.Fio(area.fio_path, area.fio_offset, area.fio_size, seconds,
                                   self.guard_fio, apart=area.fio_path != area.path)
         self.nginx = references.Nginx(store.program("bbbench"), folder, seconds)

@@ -249,6 +249,7 @@ def small_round(bench, group):
                                      bench.blocks_that_fit(KIB4, 0.4))
     bench.stop()
     growth = (phases_again["get"].server_rss_anon - first) / MIB
+    bench.written = (phases["put"].operations + phases_again["put"].operations) * KIB4
     put, get = bench.sample(phases["put"]), bench.sample(phases["get"])
     put.more["growth"], put.more["rss_peak"] = growth, phases_again["get"].more["rss_peak"]
     return {"put": put, "get": get}
@@ -264,7 +265,8 @@ def row_13(bench):
     else:
         series = bench.interleave(lambda: small_round(bench, group),
                                   {FIO_WRITE: bench.fio.random_write,
-                                   FIO_READ: bench.fio.random_read})
+                                   FIO_READ: lambda: bench.fio.random_read(
+                                       bench.area.of_blocks(bench.written))})
         bench.checks.expect(group.killed() == 0, "nothing is killed for want of memory")
         group.remove()
         bench.compare(13, "PUT 4 KiB, 64M, 1 CPU", series, FIO_WRITE, ours="put")
