@@ -4,13 +4,13 @@
  *   state     waits for          leads to
  *   HEAD      bytes              HEAD, SEND (refused), what the verb begins with, gone
  *   LOOKUP    store              RESERVE, BUFFER, COMMIT, READ, SEND
- *   RESERVE   store              BUFFER, CONTINUE, BODY, LOOKUP, COMMIT, SEND (503, 507)
+ *   RESERVE   store              BUFFER, CONTINUE, BODY, VERIFY, SEND (503, 507)
  *   BUFFER    pool of buffers    RESERVE, BODY, READ, ASK, SEND (503)
  *   CONTINUE  100 is sent        BODY, gone
- *   BODY      bytes              BODY, LOOKUP, COMMIT, ASK, SEND (4xx), gone
+ *   BODY      bytes              BODY, VERIFY, ASK, SEND (4xx), gone
  *   COMMIT    store              SEND
  *   READ      store              VERIFY, MARK, SEND (500)
- *   VERIFY    its turn           SEND, MARK
+ *   VERIFY    its turn           LOOKUP, COMMIT, SEND, MARK
  *   MARK      store              SEND (500)
  *   ASK       store, controller  ASK, SEND
  *   SEND      reply is sent      SEND (rest), HEAD (keep-alive), LINGER, gone

@@ -2,7 +2,7 @@
  * PUT, POST and DELETE of a block.
  *
  *   PUT:  [LOOKUP when the client waits for 100] -> RESERVE -> [BUFFER -> RESERVE] -> body
- *         -> [LOOKUP when the body is large] -> COMMIT -> SEND
+ *         -> VERIFY -> [LOOKUP when the body is large] -> COMMIT -> SEND
  *
  * The commit finds duplicates anyway, after their bytes were written; asking first costs a small
  * body more than it saves and spares a large one the write. Room is reserved before the body is
@@ -175,20 +175,6 @@ static void committed(struct bb_conn *conn, int result)
     }
 }
 
-void bb_put_step(struct bb_conn *conn, int result)
-{
-    if (conn->state == BB_CONN_LOOKUP)
-        looked_up(conn, result);
-    else if (conn->state == BB_CONN_RESERVE)
-        reserved(conn, result);
-    else if (conn->state == BB_CONN_BUFFER)
-        reserve(conn);
-    else if (conn->state == BB_CONN_COMMIT)
-        committed(conn, result);
-    else
-        BB_ASSERT(conn->state == BB_CONN_COMMIT);
-}
-
 static void refuse_hash(struct bb_conn *conn, const struct bb_hash *found, const char *cure)
 {
     char hex[BB_HASH_HEX_SIZE];
@@ -196,7 +182,7 @@ static void refuse_hash(struct bb_conn *conn, const struct bb_hash *found, const
     bb_conn_line(conn, 422, "body: hashes to %.64s, %s", hex, cure);
 }
 
-void bb_put_body(struct bb_conn *conn)
+static void hashed(struct bb_conn *conn)
 {
     struct bb_hash hash;
     bb_body_digest(conn, &hash);
@@ -222,6 +208,34 @@ void bb_put_body(struct bb_conn *conn)
     struct bb_request *request = bb_conn_request(conn, BB_CONN_LOOKUP);
     request->flags = 0;
     bb_port_lookup(conn->worker->port, request);
+}
+
+void bb_put_body(struct bb_conn *conn)
+{
+    bb_worker_verify_later(conn->worker, conn);
+}
+
+void bb_put_step(struct bb_conn *conn, int result)
+{
+    switch (conn->state) {
+    case BB_CONN_LOOKUP:
+        looked_up(conn, result);
+        break;
+    case BB_CONN_RESERVE:
+        reserved(conn, result);
+        break;
+    case BB_CONN_BUFFER:
+        reserve(conn);
+        break;
+    case BB_CONN_VERIFY:
+        hashed(conn);
+        break;
+    case BB_CONN_COMMIT:
+        committed(conn, result);
+        break;
+    default:
+        BB_ASSERT(conn->state == BB_CONN_COMMIT);
+    }
 }
 
 void bb_delete_begin(struct bb_conn *conn)

@@ -212,6 +212,7 @@ static void serve_waiting(struct bb_worker *worker)
 void bb_worker_verify_later(struct bb_worker *worker, struct bb_conn *conn)
 {
     bb_conn_enter(conn, BB_CONN_VERIFY);
+    conn->deadline_ms = UINT64_MAX;
     enqueue(&worker->unverified, conn);
 }
 
