@@ -42,7 +42,7 @@ struct explorer {
     bool nested_due;
     unsigned copy_every;   /* each n-th image is also started with an older copy of the index */
     unsigned second_every; /* each n-th image is started twice and rebuilt */
-    unsigned fsck_every; /* each n-th image is checked before the start, and each state after it */
+    unsigned fsck_every;   /* each n-th image is checked before its start; each is after it */
     struct memindex *copy;
     uint32_t late_record; /* polls by which the next journal write is late, 0: as it comes */
     bool lose_record;     /* canary: the newest durable record is missing from every image */

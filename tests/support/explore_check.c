@@ -160,9 +160,7 @@ static void check_state(struct explorer *explorer, const struct bb_hash *content
     struct bb_hash again;
     image_of_crash(explorer, &recovered);
     if (!seen_before(&explorer->states, image_identity(&recovered))) {
-        if (explorer->states.count % explorer->fsck_every == 0) {
-            check_by_bbfsck(explorer, "bbfsck after the start");
-        }
+        check_by_bbfsck(explorer, "bbfsck after the start");
         if (crash_is(explorer, &recovered) && crash_start(explorer, "second start", &again)) {
             same(explorer, "second start", content, &again);
             if (crash->recovered.report.records != 0) {
