@@ -105,7 +105,8 @@ class Bench:
             if self.quick:
                 self.store.kill()
                 self.store.start()
-                self.store.bench("--ops", "get", "--verify", "--requests", count, "--seed", SEED, "--size", KIB4, "--stored", count)
+                self.store.bench("--ops", "get", "--verify", "--requests", count, "--seed", SEED,
+                                 "--size", KIB4, "--stored", count)
             self.stop()
             self.store.content = "set"
         return options

@@ -25,8 +25,12 @@ def window_note(series):
         return ""
     return (f"{items:.1f} items per window, {flushes:.0f} flushes/s, "
             f"{series.median_of('sqes_per_enter') or 0:.1f} SQEs per enter, "
-            f"{number(series.median_of('device_writes_per_op'))} writes of the device per operation, "
-            f"{latency_note(series)}")
+            f"{device_note(series)}{latency_note(series)}")
+
+
+def device_note(series):
+    writes = series.median_of("device_writes_per_op")
+    return "" if writes is None else f"{number(writes)} writes of the device per operation, "
 
 
 def latency_note(series):

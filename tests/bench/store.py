@@ -198,7 +198,12 @@ class Store:
     @staticmethod
     def phases(text, before, after, more):
         lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-        return {line["phase"]: Phase(line, before, after, more) for line in lines}
+        found = {line["phase"]: Phase(line, before, after, more) for line in lines}
+        if len(found) > 2:  # and the totals: what each of them asked of the device is not known
+            for phase in found.values():
+                phase.server = {key: count for key, count in phase.server.items()
+                                if not key.startswith("device_")}
+        return found
 
     def bench_aside(self, *options):
         """Starts bbbench beside another one; give the process to bench_aside_end."""
