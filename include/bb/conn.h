@@ -18,9 +18,8 @@
 
 #include <sys/uio.h>
 
-#define BB_LINGER_BYTES (1u << 20) /* read in vain, at most */
-#define BB_PIECE_SIZE (64u << 10)  /* received and hashed at a time */
-#define BB_MISSING_MAX 10000u      /* hashes in one question */
+#define BB_PIECE_SIZE (64u << 10) /* received and hashed at a time */
+#define BB_MISSING_MAX 10000u     /* hashes in one question */
 #define BB_LIST_MAX 10000u
 #define BB_LIST_DEFAULT 1000u
 

@@ -15,6 +15,7 @@ struct bb_limits {
     _Atomic unsigned slow_ms;     /* bodies and replies move at least ... */
     _Atomic uint64_t slow_bytes;  /* ... so much in that time */
     _Atomic unsigned linger_ms;   /* reading what was sent in vain */
+    _Atomic uint64_t linger_size; /* bytes of that */
     _Atomic unsigned buffer_ms;   /* for a buffer */
     _Atomic unsigned drain_ms;    /* for running requests at a stop */
     _Atomic unsigned head_size;   /* bytes */

@@ -69,6 +69,8 @@ enum bb_option_reload { BB_OPTION_RESTART, BB_OPTION_LIVE };
       "bytes per second that a body or reply moves at least")                                      \
     x(LINGER_TIME, "limits", "linger-time", TIME, "TIME", "2s", 100, 60000, LIVE,                  \
       "for reading what was sent in vain before a connection is closed")                           \
+    x(LINGER_SIZE, "limits", "linger-size", SIZE, "SIZE", "1M", 1, 67108864, LIVE,                 \
+      "bytes that are read in vain at most")                                                       \
     x(BUFFER_TIME, "limits", "buffer-time", TIME, "TIME", "10s", 100, 3600000, LIVE,               \
       "for a free buffer, before a request is answered with 503")                                  \
     x(DRAIN_TIME, "limits", "drain-time", TIME, "TIME", "10s", 100, 3600000, LIVE,                 \

@@ -296,7 +296,7 @@ static void linger(struct bb_conn *conn)
 
 static void lingered(struct bb_conn *conn, int result)
 {
-    if (result <= 0 || conn->expired || conn->moved > BB_LINGER_BYTES) {
+    if (result <= 0 || conn->expired || conn->moved > BB_CONN_LIMIT(conn, linger_size)) {
         bb_conn_finish(conn);
         return;
     }

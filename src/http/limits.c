@@ -19,6 +19,7 @@ void bb_limits_set(struct bb_limits *limits, const struct bb_config *config)
     atomic_store(&limits->slow_ms, slow_ms);
     atomic_store(&limits->slow_bytes, slow_rate * slow_ms / 1000);
     atomic_store(&limits->linger_ms, number(config, BB_OPTION_LINGER_TIME));
+    atomic_store(&limits->linger_size, bb_config_number(config, BB_OPTION_LINGER_SIZE));
     atomic_store(&limits->buffer_ms, number(config, BB_OPTION_BUFFER_TIME));
     atomic_store(&limits->drain_ms, number(config, BB_OPTION_DRAIN_TIME));
     atomic_store(&limits->head_size, number(config, BB_OPTION_HEAD_SIZE));

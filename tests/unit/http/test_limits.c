@@ -20,6 +20,7 @@ static void defaults_are_those_of_the_contract(void **state)
     assert_int_equal(BB_LIMIT(&limits, slow_ms), 5000);
     assert_int_equal(BB_LIMIT(&limits, slow_bytes), 5 * 8192);
     assert_int_equal(BB_LIMIT(&limits, linger_ms), 2000);
+    assert_int_equal(BB_LIMIT(&limits, linger_size), 1 << 20);
     assert_int_equal(BB_LIMIT(&limits, head_size), 8192);
     assert_int_equal(BB_LIMIT(&limits, head_fields), 64);
     assert_int_equal(BB_LIMIT(&limits, log_every), 0);
