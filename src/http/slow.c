@@ -14,21 +14,23 @@
 #include "bb/worker.h"
 #include "peer.h"
 
-#define LOOK_MS 100u            /* between two looks, at least */
-#define FRESH_MS 500u           /* nobody is called slow before; */
-#define RUSH_MS 250u            /* or before this, when more than */
-#define RUSH_COUNT 8u           /* so many wait */
-#define FAST_BYTES (256u << 10) /* per second: never ended for a buffer */
-#define GRACE_MS 10000u         /* that a request earns its connection */
-#define USELESS_MAX 8u          /* ended at a time for descriptors */
-#define CHOICE_MS 100u          /* that a choice of victims is good for */
-#define MS_PER_KIB_MIN (1000u * 1024u / FAST_BYTES + 1)
+#define LOOK_MS 100u                 /* between two looks, at least */
+#define FRESH_MS 500u                /* nobody is called slow before; */
+#define RUSH_MS 150u                 /* or before this, when more than */
+#define RUSH_COUNT 8u                /* so many wait */
+#define FAST_BYTES (256u << 10)      /* per second: never ended for a buffer */
+#define GRACE_MS 10000u              /* that a request earns its connection */
+#define USELESS_MAX 8u               /* ended at a time for descriptors */
+#define CHOICE_MS 100u               /* that a choice of victims is good for */
+#define FAST_RUSH_BYTES (512u << 10) /* the same in a rush */
+#define MS_PER_KIB(bytes_per_second) (1000u * 1024u / (bytes_per_second) + 1)
 #define OF_NO_USE ((uint64_t)1 << 40) /* blame that outweighs any slowness */
 
 /* What somebody is to be ended for. */
 struct want {
     size_t buffer_min; /* a buffer of at least so many bytes; 0: the connection itself */
-    uint64_t fresh_ms; /* spared when it began later than this ago */
+    uint64_t fresh_ms; /* spared when it began later than this ago, */
+    uint64_t slow_min; /* or, for a buffer, when it takes less than so many ms per KiB */
 };
 
 int bb_slow_wait(const struct bb_worker *worker, uint64_t now_ms)
@@ -76,7 +78,7 @@ static uint64_t blame(struct bb_conn *conn, const struct want *want, uint64_t no
             since(conn->since_ms, now_ms) < want->fresh_ms)
             return 0;
         uint64_t value = slowness(conn, now_ms, want->fresh_ms);
-        return value < MS_PER_KIB_MIN ? 0 : value;
+        return value < want->slow_min ? 0 : value;
     }
     if (since(conn->since_ms, now_ms) < want->fresh_ms)
         return 0;
@@ -125,8 +127,12 @@ static void make_room(struct bb_worker *worker, const struct bb_conn *waiting, u
     unsigned wanted = count_waiting(waiting, now_ms);
     if (wanted == 0)
         return;
-    struct want want = {.buffer_min = waiting->buf_size,
-                        .fresh_ms = wanted > RUSH_COUNT ? RUSH_MS : FRESH_MS};
+    struct want want = {
+        .buffer_min = waiting->buf_size, .fresh_ms = FRESH_MS, .slow_min = MS_PER_KIB(FAST_BYTES)};
+    if (wanted > RUSH_COUNT) {
+        want.fresh_ms = RUSH_MS;
+        want.slow_min = MS_PER_KIB(FAST_RUSH_BYTES);
+    }
     unsigned count = choose(worker, &want, now_ms, wanted, victims);
     if (count == 0) {
         want.buffer_min = 1;
