@@ -182,7 +182,7 @@ def small_group():
             expect("control group" in store.log_tail(), store.log_tail())
         with Store(64 * MIB, 16 * MIB, options=["--connections", "64"]) as store:
             store.start(prefix=group.prefix())  # by itself it takes what the group has
-            expect("memory 24" in store.log_tail(30), store.log_tail(30))
+            expect("24 MiB" in store.log_tail(30), store.log_tail(30))
             with store.client() as client:
                 equal(client.put(os.urandom(200 * KIB)).status, 201, "PUT")
             store.stop()

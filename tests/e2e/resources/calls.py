@@ -81,7 +81,7 @@ class Start:
                                         env=preload(board, number, everything))
         end = time.monotonic() + START_SECONDS
         while not self.is_ready and self.read(end):
-            self.is_ready = re.search(r"\bready: \d+ blocks", self.said) is not None
+            self.is_ready = re.search(r"\bready\b.*\bblocks\b", self.said) is not None
         if not self.is_ready:
             try:
                 self.code = self.process.wait(max(0.1, end - time.monotonic()))
