@@ -20,6 +20,8 @@
 #define ENGINE_EXTRA ((size_t)16 << 20) /* address space beside the delta; touched as needed */
 #define JOB_MAX 64u
 #define NOTIFY_EVERY_MS 1000u
+#define PATIENCE_USEC 60000000u       /* until the next word of a step that tells how far it is */
+#define PATIENCE_STEP_USEC 900000000u /* for a whole step that does not: reading a large index */
 
 struct bb_startup {
     struct bb_startup_config config;
@@ -31,6 +33,7 @@ struct bb_startup {
     struct bb_index_service *service;
     struct bb_store_config store;
     uint64_t notified_ms;
+    const char *notified_step;
     _Atomic bool cancelled;
 };
 
@@ -66,8 +69,8 @@ static int failed(int error, const char *what)
     return error;
 }
 
-/* Shows the step on the board and, once a second, to systemd, which would otherwise lose patience
- * with a long recovery. */
+/* Shows the step on the board and, when it begins and once a second, to systemd, which would
+ * otherwise lose patience with a long recovery. */
 static void progress(void *context, const char *step, uint64_t done, uint64_t total)
 {
     struct bb_startup *startup = context;
@@ -76,11 +79,13 @@ static void progress(void *context, const char *step, uint64_t done, uint64_t to
     char state[BB_BOARD_TEXT_MAX + 64];
     bb_board_progress(board, step, done, total);
     uint64_t now_ms = bb_clock_ms();
-    if (now_ms < startup->notified_ms + NOTIFY_EVERY_MS)
+    if (step == startup->notified_step && now_ms < startup->notified_ms + NOTIFY_EVERY_MS)
         return;
+    startup->notified_step = step;
     startup->notified_ms = now_ms;
     (void)bb_board_text(board, text);
-    (void)snprintf(state, sizeof(state), "STATUS=%s\nEXTEND_TIMEOUT_USEC=60000000", text);
+    (void)snprintf(state, sizeof(state), "STATUS=%s\nEXTEND_TIMEOUT_USEC=%u", text,
+                   total > 0 ? PATIENCE_USEC : PATIENCE_STEP_USEC);
     bb_notify(state);
 }
 
