@@ -6,11 +6,14 @@
 #include "bb/err.h"
 #include "bb/format_devices.h"
 #include "bb/partition.h"
+#include "bb/progress.h"
 #include "bb/text.h"
 
 #include <getopt.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define WAIT_MS 1000u
 
@@ -103,11 +106,72 @@ static int usage(FILE *out, int exit_code)
     return exit_code;
 }
 
+/* The bar is drawn by a thread of its own: a step may be one call that takes minutes. */
+struct watch {
+    pthread_t thread;
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t ended;
+    struct bb_progress progress;
+    const char *step;
+    uint64_t done, total;
+    bool end;
+};
+
+static void *watch_main(void *argument)
+{
+    struct watch *watch = argument;
+    (void)pthread_mutex_lock(&watch->lock);
+    while (!watch->end) {
+        struct timespec until;
+        (void)clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += BB_PROGRESS_EVERY_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        (void)pthread_cond_timedwait(&watch->ended, &watch->lock, &until);
+        if (!watch->end)
+            bb_progress_show(&watch->progress, watch->step, watch->done, watch->total);
+    }
+    bb_progress_clear(&watch->progress);
+    (void)pthread_mutex_unlock(&watch->lock);
+    return NULL;
+}
+
+static void watch_begin(struct watch *watch)
+{
+    bb_progress_init(&watch->progress);
+    if (watch->progress.terminal && pthread_create(&watch->thread, NULL, watch_main, watch) != 0)
+        watch->progress.terminal = false; /* it goes without */
+}
+
+static void watch_end(struct watch *watch)
+{
+    if (!watch->progress.terminal)
+        return;
+    (void)pthread_mutex_lock(&watch->lock);
+    watch->end = true;
+    (void)pthread_cond_signal(&watch->ended);
+    (void)pthread_mutex_unlock(&watch->lock);
+    (void)pthread_join(watch->thread, NULL);
+}
+
+static void on_progress(void *context, const char *step, uint64_t done, uint64_t total)
+{
+    struct watch *watch = context;
+    (void)pthread_mutex_lock(&watch->lock);
+    watch->step = step;
+    watch->done = done;
+    watch->total = total;
+    (void)pthread_mutex_unlock(&watch->lock);
+}
+
 static void say(void *context, const char *line)
 {
-    (void)context;
+    struct watch *watch = context;
+    (void)pthread_mutex_lock(&watch->lock);
+    bb_progress_clear(&watch->progress);
     printf("%s\n", line);
     fflush(stdout);
+    (void)pthread_mutex_unlock(&watch->lock);
 }
 
 static void on_wait(const char *sentence)
@@ -145,7 +209,14 @@ static int read_arguments(int argc, char **argv, struct bb_format_options *optio
 
 int main(int argc, char **argv)
 {
-    struct bb_format_options options = {.wait_ms = WAIT_MS, .say = say, .on_wait = on_wait};
+    struct watch watch = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                          .ended = PTHREAD_COND_INITIALIZER,
+                          .step = "looking at the devices"};
+    struct bb_format_options options = {.wait_ms = WAIT_MS,
+                                        .say = say,
+                                        .progress = on_progress,
+                                        .context = &watch,
+                                        .on_wait = on_wait};
     struct bb_format_result result;
     struct bb_explain explain;
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
@@ -157,7 +228,9 @@ int main(int argc, char **argv)
     if (read_arguments(argc, argv, &options) != 0)
         return usage(stderr, BB_EXIT_USAGE);
     uint64_t begin_ms = bb_clock_ms();
+    watch_begin(&watch);
     int error = bb_format_devices(&options, &result, &explain);
+    watch_end(&watch);
     if (error != 0) {
         fprintf(stderr, "bbformat: %s\n", explain.text);
         return bb_err_exit(error);

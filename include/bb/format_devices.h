@@ -25,7 +25,9 @@ struct bb_format_options {
     bool discard;
     unsigned wait_ms;                             /* for a device that is held */
     void (*say)(void *context, const char *line); /* what was found, what is done; may be NULL */
-    void *context;
+    /* What is begun, the done-th of `total` steps; may be NULL. */
+    void (*progress)(void *context, const char *step, uint64_t done, uint64_t total);
+    void *context;                         /* of say and progress */
     void (*on_wait)(const char *sentence); /* may be NULL */
 };
 

@@ -4,6 +4,7 @@
 #ifndef BB_FSCK_OUTPUT_H
 #define BB_FSCK_OUTPUT_H
 
+#include "bb/progress.h"
 #include "bb/repair.h"
 
 #include <stdio.h>
@@ -22,11 +23,10 @@ enum bb_fsck_exit {
 struct bb_fsck_output {
     FILE *out;
     bool json;
-    bool terminal;  /* progress goes to stderr */
+    struct bb_progress progress;
     void *findings; /* json array */
     void *left;     /* json array: what a repair left */
     uint64_t printed, left_off;
-    uint64_t progress_ms;
 };
 
 void bb_fsck_output_init(struct bb_fsck_output *output, FILE *out, bool json);

@@ -186,6 +186,19 @@ static void say_plan(const struct format *format, const struct bb_format_result 
 
 /* ---- writing ---- */
 
+enum step { ERASE_DATA, ERASE_INDEX, WRITE_JOURNAL, WRITE_INDEX, WRITE_SUPERBLOCKS, STEP_COUNT };
+
+static void begin_step(const struct format *format, enum step step)
+{
+    static const char *const names[STEP_COUNT] = {
+        [ERASE_DATA] = "erasing the data device",        [ERASE_INDEX] = "erasing the index device",
+        [WRITE_JOURNAL] = "writing the journal",         [WRITE_INDEX] = "writing the index",
+        [WRITE_SUPERBLOCKS] = "writing the superblocks",
+    };
+    if (format->options->progress != NULL)
+        format->options->progress(format->options->context, names[step], step, STEP_COUNT);
+}
+
 static int refuse_write(struct format *format, const struct target *target, const char *what,
                         int error)
 {
@@ -198,6 +211,7 @@ static int wipe(struct format *format)
 {
     struct target *targets[2] = {&format->data, &format->index};
     for (unsigned i = 0; i < 2; i++) {
+        begin_step(format, i == 0 ? ERASE_DATA : ERASE_INDEX);
         int error = target_create(targets[i], format->explain);
         if (error != 0)
             return error;
@@ -274,11 +288,14 @@ static int write_all(struct format *format)
     if (error != 0)
         return error;
     bb_syncio_init(&sync, &format->data.device);
+    begin_step(format, WRITE_JOURNAL);
     error = write_ring(format, &sync.io);
+    begin_step(format, WRITE_INDEX);
     if (error == 0)
         error = write_index(format);
     if (error != 0)
         return error;
+    begin_step(format, WRITE_SUPERBLOCKS);
     error = bb_super_write(&sync.io, &format->super);
     if (error == 0)
         error = bb_device_sync(&format->data.device);

@@ -4,19 +4,15 @@
  */
 #include "bb/fsck_output.h"
 
-#include "bb/clock.h"
 #include "bb/err.h"
 #include "bb/text.h"
 
 #include <jansson.h>
-#include <unistd.h>
-
-#define PROGRESS_EVERY_MS 200u
 
 void bb_fsck_output_init(struct bb_fsck_output *output, FILE *out, bool json)
 {
-    *output =
-        (struct bb_fsck_output){.out = out, .json = json, .terminal = isatty(STDERR_FILENO) == 1};
+    *output = (struct bb_fsck_output){.out = out, .json = json};
+    bb_progress_init(&output->progress);
     if (json) {
         output->findings = json_array();
         output->left = json_array();
@@ -25,23 +21,13 @@ void bb_fsck_output_init(struct bb_fsck_output *output, FILE *out, bool json)
 
 static void clear_progress(struct bb_fsck_output *output)
 {
-    if (output->terminal && output->progress_ms != 0)
-        fprintf(stderr, "\r\033[K");
-    output->progress_ms = 0;
+    bb_progress_clear(&output->progress);
 }
 
 void bb_fsck_output_progress(void *context, const char *step, uint64_t done, uint64_t total)
 {
     struct bb_fsck_output *output = context;
-    uint64_t now_ms = bb_clock_ms();
-    if (!output->terminal || now_ms < output->progress_ms + PROGRESS_EVERY_MS)
-        return;
-    output->progress_ms = now_ms;
-    if (total > 0)
-        fprintf(stderr, "\r\033[K%s: %llu of %llu", step, (unsigned long long)done,
-                (unsigned long long)total);
-    else
-        fprintf(stderr, "\r\033[K%s", step);
+    bb_progress_show(&output->progress, step, done, total);
 }
 
 static void print_finding(struct bb_fsck_output *output, void *array, const char *word,

@@ -19,7 +19,7 @@ static void begin(struct capture *capture, bool json)
     capture->file = open_memstream(&capture->text, &capture->size);
     assert_non_null(capture->file);
     bb_fsck_output_init(&capture->output, capture->file, json);
-    capture->output.terminal = false;
+    capture->output.progress.terminal = false;
 }
 
 static json_t *end_json(struct capture *capture)
