@@ -316,10 +316,28 @@ static void checkpoint_finish(struct bb_store *store)
     store->reserve.retry = true;
 }
 
+/* The index has no pages left for a slice: nothing changed, the delta and the ring keep every item,
+ * and the next checkpoint begins with the same ones. PUTs are refused until it ends; DELETEs of
+ * what was never folded make it smaller. A stop cannot wait for that. */
+static void checkpoint_put_off(struct bb_store *store)
+{
+    struct checkpoint *checkpoint = &store->checkpoint;
+    BB_ASSERT(!checkpoint_is_put_off(store));
+    store->index_room = 0;
+    checkpoint->put_off_ms = store->now_ms + BB_FULL_CHECKPOINT_MS;
+    checkpoint->state = CHECKPOINT_IDLE;
+    store->retry = true;
+    store->reserve.retry = true;
+}
+
 void checkpoint_folded(struct bb_store *store)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     BB_ASSERT(checkpoint->state == CHECKPOINT_FOLD);
+    if (checkpoint->job.result == BB_ERR_INDEX_FULL && store->fatal == 0 && !store->stopping) {
+        checkpoint_put_off(store);
+        return;
+    }
     if (checkpoint->job.result != 0) {
         store_fail(store, checkpoint->job.result, "commit of the index");
     }
@@ -349,12 +367,20 @@ void checkpoint_want(struct bb_store *store)
     store->checkpoint.wanted |= store->checkpoint.state == CHECKPOINT_IDLE;
 }
 
+bool checkpoint_is_put_off(const struct bb_store *store)
+{
+    return store->now_ms < store->checkpoint.put_off_ms;
+}
+
 static bool checkpoint_due(const struct bb_store *store)
 {
     const struct journal *journal = &store->journal;
     uint64_t foldable = journal->durable.delta_end - store->delta.first;
     if (journal->durable.at.sequence == journal->anchor.sequence || journal->anchor_due) {
         return false; /* nothing new, or the ring still waits for the last one's anchor */
+    }
+    if (checkpoint_is_put_off(store) && !store->stopping) {
+        return false;
     }
     if (store->checkpoint.wanted) {
         return true;

@@ -22,6 +22,7 @@
 
 #define BB_IDLE_RECORD_MS 50u
 #define BB_IDLE_CHECKPOINT_MS 5000u
+#define BB_FULL_CHECKPOINT_MS 5000u /* until a full index is tried again */
 #define BB_EXISTS_MAX 10000u
 #define BB_EXISTS_BATCH 256u
 #define BB_LIST_MAX 10000u
@@ -130,6 +131,7 @@ struct checkpoint {
     struct bb_index_job job;
     struct flush_waiter waiter;
     bool wanted;
+    uint64_t put_off_ms; /* none begins before this: the index was full */
     uint64_t started_ms, ended_ms; /* the newest one */
 };
 
@@ -252,6 +254,7 @@ int checkpoint_open(struct bb_store *store);
 void checkpoint_turn(struct bb_store *store);
 /* Somebody waits for what a checkpoint frees. */
 void checkpoint_want(struct bb_store *store);
+bool checkpoint_is_put_off(const struct bb_store *store);
 void checkpoint_folded(struct bb_store *store);
 /* Stable radix sort of `count` entries by key, through `spare`; see sort.c. */
 void sort_entries(struct sort_entry *entries, struct sort_entry *spare, uint32_t count);

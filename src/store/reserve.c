@@ -83,6 +83,9 @@ static bool index_would_have_room(const struct bb_store *store)
 static bool wait_for_checkpoint(struct bb_store *store)
 {
     const struct journal *journal = &store->journal;
+    if (checkpoint_is_put_off(store)) {
+        return false; /* full, and only DELETEs can change that */
+    }
     bool short_of_items = ring_room(store) == 0 || delta_room(store) == 0;
     if (bb_delta_count(&store->delta) > 0 && (short_of_items || index_would_have_room(store) ||
                                               store->checkpoint.state != CHECKPOINT_IDLE)) {

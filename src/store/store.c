@@ -215,7 +215,10 @@ static int next_deadline(const struct bb_store *store)
     } else {
         return -1;
     }
-    return quiet >= due ? 1 : (int)(due - quiet);
+    uint64_t wait = quiet >= due ? 1 : due - quiet;
+    if (checkpoint_is_put_off(store))
+        wait = bb_max_u64(wait, store->checkpoint.put_off_ms - store->now_ms);
+    return (int)wait;
 }
 
 int bb_store_turn(struct bb_store *store, uint64_t now_ms)

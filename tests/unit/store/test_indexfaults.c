@@ -147,6 +147,40 @@ static void a_fold_that_does_not_add_up_ends_the_store(void **state)
     bench_close();
 }
 
+/* The index runs out of pages in the middle of a checkpoint, whatever was foreseen: PUTs are
+ * refused as when it is full, everything else goes on, and once it takes the items all is as
+ * before. */
+static void an_index_without_pages_refuses_puts_until_it_has_some(void **state)
+{
+    (void)state;
+    open_with_blocks();
+    for (uint32_t id = 0; id < 10; id++)
+        assert_int_equal(rig_do(&rig, RIG_DELETE, id), 0);
+    uint64_t done = rig_status(&rig).checkpoints;
+    memindex_fail_fold(rig.mem, 1, BB_ERR_INDEX_FULL, false);
+    assert_true(rig_idle(&rig, BB_IDLE_CHECKPOINT_MS + 100));
+    assert_int_equal(rig.fatal, 0);
+    assert_int_equal(rig_status(&rig).checkpoints, done);
+    assert_int_equal(rig_status(&rig).index_room, 0);
+    struct call call;
+    void *buf = bench_buffer();
+    call_put(&call, 3, buf);
+    assert_int_equal(call_wait(&call), BB_ERR_INDEX_FULL);
+    assert_int_equal(rig_do(&rig, RIG_DELETE, 20), 0);
+    assert_int_equal(bench_lookup(21), 0);
+    assert_int_equal(bench_lookup(20), -ENOENT);
+    rig.now_ms += BB_FULL_CHECKPOINT_MS;
+    assert_true(rig_idle(&rig, 1));
+    assert_int_equal(rig_status(&rig).checkpoints, done + 1);
+    assert_int_equal(rig_do(&rig, RIG_PUT, 3), 0);
+    assert_int_equal(rig_check(&rig), 0);
+    free(buf);
+    assert_int_equal(rig_stop(&rig), 0);
+    assert_int_equal(rig_start(&rig), 0);
+    assert_int_equal(rig_check(&rig), 0);
+    bench_close();
+}
+
 /* Everything the delta can take at half its size starts a checkpoint, though the ring is large and
  * nobody is idle. */
 static void a_delta_that_is_half_full_starts_a_checkpoint(void **state)
@@ -177,6 +211,7 @@ int main(void)
         cmocka_unit_test(an_error_of_the_index_answers_the_question_and_nothing_else),
         cmocka_unit_test(more_lookups_than_all_batches_hold_are_answered),
         cmocka_unit_test(a_fold_that_does_not_add_up_ends_the_store),
+        cmocka_unit_test(an_index_without_pages_refuses_puts_until_it_has_some),
         cmocka_unit_test(a_delta_that_is_half_full_starts_a_checkpoint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
