@@ -210,7 +210,7 @@ static int make_budget(const struct daemon *daemon, struct bb_budget *ret_budget
         .buddy = buddy_memory(&daemon->data),
         .workers = (unsigned)number(daemon, BB_OPTION_WORKERS),
         .connections = (unsigned)number(daemon, BB_OPTION_CONNECTIONS),
-        .connection_cost = sizeof(struct bb_conn) + 512, /* and its hashing context */
+        .connection_cost = sizeof(struct bb_conn) + BB_HTTP_HEAD_MAX + 512, /* hashing context */
     };
     uint64_t limit = bb_memlimit_find("");
     if (limit != UINT64_MAX)

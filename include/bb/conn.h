@@ -104,13 +104,17 @@ struct bb_conn {
     char text[512];
     char link[160];
 
-    /* bytes received and not used: head[head_used..head_len) */
+    /* Bytes received and not used: head[head_used..head_len). head lies in area, two units among
+     * the registered buffers, such that a small body behind a head as long as that of the last PUT
+     * fills the second unit: the device takes it from there. */
     size_t head_len, head_used, head_scanned;
-    char head[BB_HTTP_HEAD_MAX];
+    char *head;
+    char *area;
+    size_t head_guess; /* length of the next head, 0: no guess */
 };
 
-/* Start-up: prepares an object. */
-BB_MUST_USE int bb_conn_init(struct bb_conn *conn, struct bb_worker *worker);
+/* Start-up: prepares an object. area: BB_HTTP_HEAD_MAX bytes, aligned to a unit. */
+BB_MUST_USE int bb_conn_init(struct bb_conn *conn, struct bb_worker *worker, void *area);
 void bb_conn_fini(struct bb_conn *conn);
 
 /* Serves a fresh socket, which the connection closes. */
@@ -137,6 +141,13 @@ void bb_conn_watch(struct bb_conn *conn, enum bb_conn_state state, uint64_t limi
 /* The request goes to the store; step is called with its result. The caller submits it. */
 struct bb_request *bb_conn_request(struct bb_conn *conn, enum bb_conn_state state);
 void bb_conn_receive(struct bb_conn *conn, void *buf, size_t size);
+/* For a body of known length: makes the second unit of the area conn->buf if the body begins there
+ * and nothing follows it. It counts as no buffer of the pool (buf_size is 0). */
+BB_MUST_USE bool bb_conn_body_in_place(struct bb_conn *conn);
+static inline bool bb_conn_buffer_is_own(const struct bb_conn *conn)
+{
+    return conn->buf == (const uint8_t *)conn->area + BB_UNIT_SIZE;
+}
 /* Gives reservation and pin back, if held. */
 void bb_conn_let_go(struct bb_conn *conn);
 /* Everything is over: closes the socket, gives the object back. */

@@ -32,7 +32,8 @@
     x(status_5xx, "replies", "class=\"5xx\"", "")                                                  \
     x(enters, "ring_enters", "", "Calls into the kernel's ring.")                                  \
     x(sqes, "ring_submissions", "", "Operations submitted to the ring.")                           \
-    x(cqes, "ring_completions", "", "Completions taken from the ring.")
+    x(cqes, "ring_completions", "", "Completions taken from the ring.")                            \
+    x(in_place, "bodies_in_place", "", "Bodies written from where they were received.")
 
 /* Stages of a request, as the connection sees them. x(NAME, label) */
 #define BB_STAGES(x)                                                                               \

@@ -86,7 +86,7 @@ struct bb_worker {
     struct bb_link *link;
     bool wake_control;
     struct bb_arena arena;    /* connections, port */
-    struct bb_arena io_arena; /* the registered I/O buffers */
+    struct bb_arena io_arena; /* registered: the I/O buffers, the areas of the connections */
     struct bb_buffers buffers;
     bool buffers_freed; /* since the waiting ones were last served */
 

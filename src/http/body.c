@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bodies. A body of known length is received straight into its buffer, after the few bytes that
- * came with the head were moved there; a chunked one passes through the head buffer, whose fields
- * nobody needs any more. Either is hashed piece by piece as it arrives, while it is in the cache.
+ * Bodies. A small body that came where it was expected stays there. Another one of known length is
+ * received straight into its buffer, after the few bytes that came with the head were moved; a
+ * chunked one passes through the head buffer, whose fields nobody needs any more. Either is hashed
+ * piece by piece as it arrives, while it is in the cache.
  */
 #include "bb/bits.h"
 #include "bb/clock.h"
@@ -14,7 +15,8 @@ static const char continue_head[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 static void take(struct bb_conn *conn, const char *data, size_t len)
 {
-    memcpy(conn->buf + conn->body_len, data, len);
+    if (data != (const char *)conn->buf + conn->body_len) /* else it was received in place */
+        memcpy(conn->buf + conn->body_len, data, len);
     conn->body_len += len;
 }
 
@@ -96,7 +98,8 @@ static void receive(struct bb_conn *conn)
     if (conn->http.chunked) {
         BB_ASSERT(conn->head_used == conn->head_len);
         conn->head_used = conn->head_len = 0;
-        bb_conn_receive(conn, conn->head, sizeof(conn->head));
+        conn->head = conn->area;
+        bb_conn_receive(conn, conn->head, BB_HTTP_HEAD_MAX);
         return;
     }
     size_t missing = (size_t)conn->http.content_length - conn->body_len;

@@ -132,10 +132,44 @@ static void socket_done(struct bb_event *event, int result, bool more)
 
 /* ---- from head to verb ---- */
 
+/* Moves what was received to where the next head shall begin. */
+static void place_head(struct bb_conn *conn, const char *from)
+{
+    size_t offset = conn->head_guess > 0 ? BB_UNIT_SIZE - conn->head_guess : 0;
+    if (conn->head_len > BB_HTTP_HEAD_MAX - offset)
+        offset = 0;
+    conn->head = conn->area + offset;
+    if (conn->head_len > 0)
+        memmove(conn->head, from, conn->head_len);
+}
+
 static void receive_head(struct bb_conn *conn)
 {
-    BB_ASSERT(conn->head_len < sizeof(conn->head));
-    bb_conn_receive(conn, conn->head + conn->head_len, sizeof(conn->head) - conn->head_len);
+    const char *end = conn->area + BB_HTTP_HEAD_MAX;
+    BB_ASSERT(conn->head_len < BB_HTTP_HEAD_MAX);
+    if (conn->head + conn->head_len == end) { /* a head longer than guessed */
+        conn->head_guess = 0;
+        place_head(conn, conn->head);
+    }
+    char *at = conn->head + conn->head_len;
+    bb_conn_receive(conn, at, (size_t)(end - at));
+}
+
+bool bb_conn_body_in_place(struct bb_conn *conn)
+{
+    size_t size = (size_t)conn->http.content_length;
+    BB_ASSERT(conn->buf == NULL);
+    BB_ASSERT(!conn->http.chunked);
+    if (size == 0 || size > BB_UNIT_SIZE)
+        return false;
+    bool aligned = conn->head + conn->head_used == conn->area + BB_UNIT_SIZE;
+    conn->head_guess = conn->head_used < BB_UNIT_SIZE ? conn->head_used : 0;
+    if (!aligned || conn->head_len - conn->head_used > size)
+        return false;
+    conn->buf = (uint8_t *)conn->area + BB_UNIT_SIZE;
+    conn->buf_size = 0;
+    BB_COUNT(conn->worker, in_place, 1);
+    return true;
 }
 
 static bool refuse_body(struct bb_conn *conn)
@@ -201,7 +235,7 @@ static void parse_head(struct bb_conn *conn)
                                     &size, &refusal);
     const unsigned size_max = BB_CONN_LIMIT(conn, head_size);
     const unsigned fields_max = BB_CONN_LIMIT(conn, head_fields);
-    BB_ASSERT(size_max <= sizeof(conn->head));
+    BB_ASSERT(size_max <= BB_HTTP_HEAD_MAX);
     if (result > 0 && size <= size_max && conn->http.field_count <= fields_max) {
         BB_ASSERT(size <= conn->head_len);
         conn->head_used = size;
@@ -240,7 +274,7 @@ static void head_arrived(struct bb_conn *conn, int result)
     }
     bool first = conn->head_len == 0;
     conn->head_len += (size_t)result;
-    BB_ASSERT(conn->head_len <= sizeof(conn->head));
+    BB_ASSERT(conn->head_len <= BB_HTTP_HEAD_MAX);
     BB_COUNT(conn->worker, bytes_in, (uint64_t)result);
     if (first && conn->useful) /* it was idle; a fresh connection has its time from the start */
         bb_conn_watch(conn, BB_CONN_HEAD, BB_CONN_LIMIT(conn, head_ms));
@@ -251,8 +285,7 @@ static void next_request(struct bb_conn *conn)
 {
     conn->useful = true;
     conn->head_len -= conn->head_used;
-    if (conn->head_len > 0)
-        memmove(conn->head, conn->head + conn->head_used, conn->head_len);
+    place_head(conn, conn->head + conn->head_used);
     conn->head_used = conn->head_scanned = 0;
     if (conn->head_len > 0) {
         bb_conn_watch(conn, BB_CONN_HEAD, BB_CONN_LIMIT(conn, head_ms));
@@ -291,7 +324,7 @@ static void linger(struct bb_conn *conn)
         return;
     }
     bb_conn_watch(conn, BB_CONN_LINGER, BB_CONN_LIMIT(conn, linger_ms));
-    bb_conn_receive(conn, conn->head, sizeof(conn->head));
+    bb_conn_receive(conn, conn->area, BB_HTTP_HEAD_MAX);
 }
 
 static void lingered(struct bb_conn *conn, int result)
@@ -300,7 +333,7 @@ static void lingered(struct bb_conn *conn, int result)
         bb_conn_finish(conn);
         return;
     }
-    bb_conn_receive(conn, conn->head, sizeof(conn->head));
+    bb_conn_receive(conn, conn->area, BB_HTTP_HEAD_MAX);
 }
 
 static enum bb_timed_request timed_as(const struct bb_conn *conn)
@@ -386,9 +419,10 @@ void bb_conn_step(struct bb_conn *conn, int result)
 
 /* ---- begin and end ---- */
 
-int bb_conn_init(struct bb_conn *conn, struct bb_worker *worker)
+int bb_conn_init(struct bb_conn *conn, struct bb_worker *worker, void *area)
 {
     conn->worker = worker;
+    conn->area = area;
     conn->fd = -1;
     conn->state = BB_CONN_FREE;
     conn->event.done = socket_done;
@@ -415,7 +449,8 @@ void bb_conn_start(struct bb_conn *conn, int fd, const struct bb_listener *liste
     conn->useful = false;
     conn->began_us = 0;
     conn->buf = NULL;
-    conn->head_len = conn->head_used = conn->head_scanned = 0;
+    conn->head_len = conn->head_used = conn->head_scanned = conn->head_guess = 0;
+    conn->head = conn->area;
     conn->request = (struct bb_request){.done = request_done};
     bb_conn_watch(conn, BB_CONN_HEAD, BB_CONN_LIMIT(conn, head_ms));
     receive_head(conn);

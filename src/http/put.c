@@ -153,7 +153,9 @@ static void reserved(struct bb_conn *conn, int result)
         return;
     }
     conn->reserved = true;
-    if (conn->buf != NULL || bb_worker_want_buffer(conn->worker, conn, conn->request.op.size))
+    bool in_place = conn->buf == NULL && !conn->http.chunked && bb_conn_body_in_place(conn);
+    if (in_place || conn->buf != NULL ||
+        bb_worker_want_buffer(conn->worker, conn, conn->request.op.size))
         bb_body_begin(conn);
     else
         bb_conn_let_go(conn);

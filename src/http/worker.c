@@ -32,9 +32,11 @@ static int init_conns(struct bb_worker *worker, unsigned count)
     struct bb_conn *conns = bb_arena_alloc(&worker->arena, size, 64);
     if (conns == NULL)
         return -ENOMEM;
+    uint8_t *areas = bb_arena_alloc(&worker->io_arena, count * BB_HTTP_HEAD_MAX, BB_UNIT_SIZE);
+    BB_ASSERT(areas != NULL); /* the arena was measured for them */
     for (unsigned i = count; i > 0; i--) {
         struct bb_conn *conn = &conns[i - 1];
-        int error = bb_conn_init(conn, worker);
+        int error = bb_conn_init(conn, worker, areas + (i - 1) * BB_HTTP_HEAD_MAX);
         if (error != 0)
             return error;
         conn->next = worker->free;
@@ -56,10 +58,13 @@ int bb_worker_init(struct bb_worker *worker, struct bb_shared *shared, uint32_t 
     size_t size = conns * sizeof(struct bb_conn) + budget->io_per_worker / 64 + (4u << 20);
     int error = bb_arena_open(size, false, false, &worker->arena);
     if (error == 0)
-        error = bb_arena_open(budget->io_per_worker, true, false, &worker->io_arena);
+        error = bb_arena_open(budget->io_per_worker + conns * BB_HTTP_HEAD_MAX, true, false,
+                              &worker->io_arena);
     if (error == 0)
-        error = bb_buffers_init(&worker->buffers, &worker->arena, worker->io_arena.base,
-                                budget->io_per_worker);
+        error =
+            bb_buffers_init(&worker->buffers, &worker->arena,
+                            bb_arena_alloc(&worker->io_arena, budget->io_per_worker, BB_UNIT_SIZE),
+                            budget->io_per_worker);
     if (error == 0)
         error = bb_queue_init(&worker->handed, &worker->arena, HANDED_MAX);
     if (error == 0)
@@ -85,7 +90,7 @@ static int open_ring(struct bb_worker *worker)
         .device = shared->data,
         .device_in_flight_max = DEVICE_IN_FLIGHT / shared->worker_count,
         .arena = worker->io_arena.base,
-        .arena_size = shared->budget.io_per_worker,
+        .arena_size = worker->io_arena.size,
         .only_6_1 = shared->only_6_1,
     };
     if (controls)
@@ -165,6 +170,10 @@ bool bb_worker_want_buffer(struct bb_worker *worker, struct bb_conn *conn, size_
 void bb_worker_drop_buffer(struct bb_worker *worker, struct bb_conn *conn)
 {
     BB_ASSERT(conn->buf != NULL);
+    if (bb_conn_buffer_is_own(conn)) {
+        conn->buf = NULL;
+        return;
+    }
     bb_buffers_put(&worker->buffers, conn->buf, conn->buf_size);
     conn->buf = NULL;
     worker->buffers_freed = true;

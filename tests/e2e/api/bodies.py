@@ -308,3 +308,29 @@ def pipelining_many(server):
             expect(raw.reply().status, 200, "and on")
         except Closed as error:
             raise AssertionError("closed") from error
+
+
+@case("small bodies arrive whole behind heads of any length, in pieces, one after the other", "quick")
+def small_after_small(server):
+    """The server guesses where a body will begin from the PUT before: right, short and long guesses."""
+    sizes = (4096, 4096, 1, 4095, 4096, 4097, 4096, 0, 4096, 8192, 4096, 100)
+    bodies = [os.urandom(size) for size in sizes]
+    with server.connect() as raw:
+        for i, body in enumerate(bodies):
+            fields = {"Content-Length": str(len(body)), "X-Fill": "x" * (0, 0, 300, 0, 0, 6000)[i % 6]}
+            first = head("PUT", "/block", fields)
+            cut = (0, len(first), len(first) + 1, len(first) - 1, len(first) + 4000)[i % 5]
+            for piece in ((first + body)[:cut], (first + body)[cut:]):
+                if piece:
+                    raw.send(piece)
+                    time.sleep(0.005)  # two segments, not one: what is tested is the cut
+            expect(raw.reply().text(), sha(body) + "\n", f"name of body {i}")
+            raw.send(request("GET", "/block/" + sha(body)))
+            expect(raw.reply().body, body, f"body {i}")
+        for _ in range(3):
+            bodies = [os.urandom(size) for size in sizes[2:]]
+            raw.send(b"".join(request("PUT", "/block", body=body) for body in bodies))
+            for i, body in enumerate(bodies):
+                expect(raw.reply().text(), sha(body) + "\n", f"name of pipelined body {i}")
+            for i, body in enumerate(bodies):
+                expect(server.get(sha(body)), body, f"pipelined body {i}")
