@@ -33,6 +33,8 @@
     x(enters, "ring_enters", "", "Calls into the kernel's ring.")                                  \
     x(sqes, "ring_submissions", "", "Operations submitted to the ring.")                           \
     x(cqes, "ring_completions", "", "Completions taken from the ring.")                            \
+    x(wakes, "ring_wakes", "", "Times another thread woke a sleeping worker.")                     \
+    x(retries, "ring_retries", "", "Socket operations repeated because the kernel gave them up.")  \
     x(in_place, "bodies_in_place", "", "Bodies written from where they were received.")
 
 /* Stages of a request, as the connection sees them. x(NAME, label) */

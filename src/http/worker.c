@@ -331,6 +331,8 @@ static void publish_ring_stats(struct bb_worker *worker)
     atomic_store_explicit(&worker->counters.enters, stats->enters, memory_order_relaxed);
     atomic_store_explicit(&worker->counters.sqes, stats->sqes, memory_order_relaxed);
     atomic_store_explicit(&worker->counters.cqes, stats->cqes, memory_order_relaxed);
+    atomic_store_explicit(&worker->counters.wakes, stats->wakes, memory_order_relaxed);
+    atomic_store_explicit(&worker->counters.retries, stats->retries, memory_order_relaxed);
     atomic_store_explicit(&worker->counters.device_in_flight, bb_ring_io(worker->ring)->in_flight,
                           memory_order_relaxed);
 }
