@@ -111,7 +111,11 @@ void bb_lmdb_read_in(struct bb_lmdb *lmdb);
  * transactions take at most an eighth of the map, or BB_INDEX_SLICE_MAX. */
 uint32_t bb_lmdb_slice_max(uint64_t map_pages);
 /* Records that can still be added: certain as long as every leaf is at least half full after it was
- * split, beyond that extrapolated from growth, twofold. */
+ * split, beyond that extrapolated from growth, twofold. Pages of the free list count as free, but
+ * LMDB gives a leaf back only when it is less than a quarter full: an index that was filled to the
+ * last record, emptied in part at random and filled again a few times ends with half-full leaves
+ * everywhere and takes no more until about half of its records are deleted, or a rebuild packs it.
+ */
 uint64_t bb_lmdb_room(const struct bb_lmdb_stats *stats);
 
 #endif

@@ -179,6 +179,11 @@ int bb_fsck_output_rebuilt(struct bb_fsck_output *output, const struct bb_recove
     if (report->pages_lost > BB_RECOVER_NAMED_MAX)
         fprintf(output->out, "lost: %llu pages more\n",
                 (unsigned long long)(report->pages_lost - BB_RECOVER_NAMED_MAX));
+    if (report->pages_lost > 0)
+        fprintf(output->out,
+                "note: a block that was deleted shortly before may be back among those units: an "
+                "older list names it, its bytes are whole, and what said that it is deleted is "
+                "lost\n");
     fprintf(output->out,
             "rebuilt: index of %llu blocks, %llu journal items rolled forward, %llu never "
             "acknowledged dropped, count and set hash %s\n",
