@@ -330,8 +330,10 @@ struct lmdbdev *lmdbdev_new(void)
     int error = bb_device_open(dev->path, BB_DEVICE_EXCLUSIVE, 0, NULL, &dev->device);
     BB_ASSERT(error == 0);
     devices[at] = dev;
+    lmdbtap_link();
     error = bb_lmdb_format(&dev->device, dev->directory);
     BB_ASSERT(error == 0);
+    BB_ASSERT(dev->events > 0); /* else nobody stands between */
     BB_ASSERT(dev->undurable_count == 0);
     copy_again(&dev->visible, &dev->blank);
     return dev;

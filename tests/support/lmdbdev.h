@@ -57,6 +57,10 @@ void lmdbdev_load(struct lmdbdev *dev, const struct bb_image *image);
 const struct bb_device *lmdbdev_device(const struct lmdbdev *dev);
 const char *lmdbdev_directory(const struct lmdbdev *dev);
 
+/* Does nothing. Who calls it has lmdbtap.c in the program, also where another library defines the
+ * same functions weakly, as the sanitizers do. */
+void lmdbtap_link(void);
+
 /* For lmdbtap.c: the device behind a descriptor, NULL for any other file. */
 struct lmdbdev *lmdbdev_of(int fd);
 /* True: the request may go on to the file; lmdbdev_wrote follows when it has. */

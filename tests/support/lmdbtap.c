@@ -25,6 +25,10 @@
         memcpy(&next, &found, sizeof(next));                                                       \
     }
 
+void lmdbtap_link(void)
+{
+}
+
 static ssize_t refuse(void)
 {
     errno = EIO;
