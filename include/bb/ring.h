@@ -43,8 +43,8 @@ struct bb_ring_config {
     bool only_6_1; /* use nothing that Linux 6.1 lacks (so far nothing newer is used anyway) */
 };
 
-/* Times of device requests, from the moment one is handed to the kernel to that at which the turn
- * that finds it done begins. */
+/* Times of device requests, from the moment one is queued (by a clock that may be a few requests
+ * behind) to that at which the turn that finds it done begins. */
 enum bb_ring_timed {
     BB_RING_DATA_READ,
     BB_RING_DATA_WRITE,
@@ -106,8 +106,10 @@ void bb_ring_submit(struct bb_ring *ring);
  * what the owner shall see. */
 void bb_ring_wake(struct bb_ring *ring);
 
-/* bb_clock_us when the completions of this turn were fetched: a clock that costs nothing. */
+/* bb_clock_us when the completions of this turn were fetched, or at the last tick since: a clock
+ * that costs nothing. tick reads the real one. */
 uint64_t bb_ring_now_us(const struct bb_ring *ring);
+uint64_t bb_ring_tick_us(struct bb_ring *ring);
 
 const struct bb_ring_stats *bb_ring_get_stats(const struct bb_ring *ring);
 

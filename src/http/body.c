@@ -5,7 +5,6 @@
  * piece by piece as it arrives, while it is in the cache.
  */
 #include "bb/bits.h"
-#include "bb/clock.h"
 #include "bb/worker.h"
 #include "verbs.h"
 
@@ -30,20 +29,23 @@ static void hash_new(struct bb_conn *conn, size_t from)
         conn->hashing = true;
         from = 0;
     }
-    uint64_t since_us = bb_clock_us();
+    uint64_t since_us = bb_ring_tick_us(conn->worker->ring);
     bb_hasher_update(&conn->hasher, conn->buf + from, conn->body_len - from);
-    conn->spent_us[BB_STAGE_HASH] += (uint32_t)(bb_clock_us() - since_us);
+    conn->spent_us[BB_STAGE_HASH] += (uint32_t)(bb_ring_tick_us(conn->worker->ring) - since_us);
 }
 
 void bb_body_digest(struct bb_conn *conn, struct bb_hash *ret_hash)
 {
-    uint64_t since_us = bb_clock_us();
+    /* of those hashed one after the other each begins where the last one ended */
+    struct bb_ring *ring = conn->worker->ring;
+    bool chained = conn->state == BB_CONN_VERIFY;
+    uint64_t since_us = chained ? bb_ring_now_us(ring) : bb_ring_tick_us(ring);
     if (conn->hashing)
         bb_hasher_end(&conn->hasher, ret_hash);
     else
         bb_hash_of(conn->buf, conn->body_len, ret_hash);
     conn->hashing = false;
-    conn->spent_us[BB_STAGE_HASH] += (uint32_t)(bb_clock_us() - since_us);
+    conn->spent_us[BB_STAGE_HASH] += (uint32_t)(bb_ring_tick_us(ring) - since_us);
     bb_buckets_add(&conn->worker->counters.stages[BB_STAGE_HASH], conn->spent_us[BB_STAGE_HASH]);
 }
 

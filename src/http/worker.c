@@ -228,6 +228,8 @@ void bb_worker_verify_later(struct bb_worker *worker, struct bb_conn *conn)
 static void verify_some(struct bb_worker *worker)
 {
     size_t bytes = 0;
+    if (worker->unverified.head != NULL)
+        (void)bb_ring_tick_us(worker->ring);
     for (unsigned i = 0; i < VERIFY_COUNT_MAX && bytes < VERIFY_BYTES_MAX; i++) {
         struct bb_conn *conn = dequeue(&worker->unverified);
         if (conn == NULL)

@@ -259,6 +259,18 @@ void bb_ring_submit(struct bb_ring *ring)
     (void)io_uring_submit(&ring->uring); /* what it did not take stays queued */
 }
 
+uint64_t bb_ring_now_us(const struct bb_ring *ring)
+{
+    return ring->now_us;
+}
+
+uint64_t bb_ring_tick_us(struct bb_ring *ring)
+{
+    ring->untimed = 0;
+    ring->now_us = bb_clock_us();
+    return ring->now_us;
+}
+
 /* Copies out what has completed. What a done function submits or completes is for the next time. */
 static void take(struct bb_ring *ring)
 {
@@ -276,15 +288,10 @@ static void take(struct bb_ring *ring)
             .user_data = cqe->user_data, .result = cqe->res, .flags = cqe->flags};
     }
     io_uring_cq_advance(&ring->uring, count);
-    ring->now_us = bb_clock_us();
+    (void)bb_ring_tick_us(ring);
     ring->stats.cqes += count;
     ring->batch_count = count;
     ring->batch_next = 0;
-}
-
-uint64_t bb_ring_now_us(const struct bb_ring *ring)
-{
-    return ring->now_us;
 }
 
 int bb_ring_turn(struct bb_ring *ring, int wait_ms, bool (*has_work)(void *context), void *context)

@@ -47,7 +47,8 @@ struct bb_ring {
     uint64_t wake_value; /* where the read of the eventfd lands */
     pthread_t owner;
     uint32_t others_in_flight; /* operations that are not pieces of device requests */
-    uint64_t now_us;           /* when completions were fetched last */
+    uint64_t now_us;           /* when the clock was read last */
+    unsigned untimed;          /* data requests since */
     struct bb_ring_stats stats;
     /* The owner sleeps, or is about to and will look for work once more. The only thing here that
      * other threads touch. */
