@@ -41,12 +41,14 @@ fi
 rule='^[A-Z]+(\{[A-Za-z_]+\})?(==|!=|\+=|=|:=)"[^"]*"(, [A-Z]+(\{[A-Za-z_]+\})?(==|!=|\+=|=|:=)"[^"]*")*$'
 ! grep -vE '^(#.*)?$' udev/65-buddy-blocks.rules | grep -vE "$rule"
 check "udev/65-buddy-blocks.rules is a list of comparisons and assignments" $?
-for label in bb-data bb-index; do
-    grep -q "/dev/disk/by-partlabel/$label" systemd/bbd.service &&
-        grep -qF "by\\x2dpartlabel-${label/-/\\x2d}.device" systemd/bbd.service &&
-        grep -q "\"[a-z|-]*$label" udev/65-buddy-blocks.rules
-    check "unit and rules name the partition $label" $?
+for half in data index; do
+    grep -q "^BindsTo=.*dev-buddyblocks-%i-$half.device" systemd/bbd@.service &&
+        grep -q 'SYSTEMD_ALIAS}+="$env{BUDDY_BLOCKS_ALIAS}"' udev/65-buddy-blocks.rules &&
+        grep -q 'BUDDY_BLOCKS_ALIAS=/dev/buddyblocks/' tools/bbctl/probe.c
+    check "bbd@.service is bound to the name that udev gives the $half half" $?
 done
+grep -q 'SYSTEMD_WANTS}+="bbd@$env{BUDDY_BLOCKS_STORE}.service"' udev/65-buddy-blocks.rules
+check "udev starts bbd@.service" $?
 user=$(sed -n 's/^User=//p' systemd/bbd.service)
 grep -q "GROUP=\"$user\"" udev/65-buddy-blocks.rules
 check "the rules give the devices to the group of the unit's user" $?
