@@ -17,6 +17,7 @@ BIG_MARGIN = 10               # one more for so many is stored beside them by ro
 INDEX_BYTES = 100             # per record, with room for a checkpoint
 SHA_OFF = ":~0x20000000"      # OPENSSL_ia32cap without the SHA extensions
 SMALL_MEMORY, SMALL_CGROUP = 64 * MIB, 128 * MIB
+WARM_ROUNDS = 4
 SQUEEZE_S = 0.5               # after the beginning of a measurement of row 8
 
 
@@ -243,13 +244,18 @@ def small_round(bench, group):
     bench.store.start("--memory", SMALL_MEMORY, "--workers", 1, prefix=[
         "taskset", "-c", str(min(os.sched_getaffinity(0))), *group.prefix()])
     phases = bench.store.bench("--ops", "put,get", "--seconds", bench.seconds, "--requests",
-                               bench.blocks_that_fit(KIB4, 0.5))
-    first = phases["get"].server_rss_anon
+                               bench.blocks_that_fit(KIB4, 0.3))
+    for _ in range(WARM_ROUNDS):  # until every part of what --memory allows has been in use
+        if bench.store.status()["delta"]["checkpoints"] >= 2:
+            break
+        bench.store.bench("--ops", "put", "--seconds", bench.seconds, "--requests",
+                          bench.blocks_that_fit(KIB4, 0.1))
+    first = machine.rss_anon(bench.store.process.pid)
     phases_again = bench.store.bench("--ops", "put,get", "--seconds", bench.seconds, "--requests",
-                                     bench.blocks_that_fit(KIB4, 0.4))
+                                     bench.blocks_that_fit(KIB4, 0.2))
     bench.stop()
     growth = (phases_again["get"].server_rss_anon - first) / MIB
-    bench.written = (phases["put"].operations + phases_again["put"].operations) * KIB4
+    bench.written = phases["put"].operations * KIB4
     put, get = bench.sample(phases["put"]), bench.sample(phases["get"])
     put.more["growth"], put.more["rss_peak"] = growth, phases_again["get"].more["rss_peak"]
     return {"put": put, "get": get}
@@ -272,7 +278,7 @@ def row_13(bench):
         bench.compare(13, "PUT 4 KiB, 64M, 1 CPU", series, FIO_WRITE, ours="put")
         bench.compare(13, "GET 4 KiB, 64M, 1 CPU", series, FIO_READ, ours="get")
         growth = series["put"].derived("ours", "MiB", lambda sample: sample.more["growth"])
-        bench.add(13, "growth of RssAnon in a second round", growth, None, 1, "<=",
+        bench.add(13, "growth of RssAnon after two checkpoints", growth, None, 1, "<=",
                   spread_matters=False,
                   note=f"peak {series['put'].median_of('rss_peak') / MIB:.1f} MiB")
 
