@@ -40,6 +40,22 @@ static void name_peer(const struct bb_conn *conn, char *ret, size_t size)
     }
 }
 
+/* A chunked body has passed through the memory of the head: its path is told from the route. */
+static void name_path(const struct bb_conn *conn, char *ret, size_t size)
+{
+    const struct bb_http_span path = conn->http.path;
+    char hex[BB_HASH_HEX_SIZE + 1] = "";
+    if (!conn->route.takes_body) {
+        (void)snprintf(ret, size, "%.*s", (int)path.len, path.at != NULL ? path.at : "");
+    } else if (conn->route.op == BB_ROUTE_MISSING) {
+        (void)snprintf(ret, size, "/blocks/missing");
+    } else {
+        if (conn->route.named)
+            bb_hash_to_hex(&conn->route.hash, hex);
+        (void)snprintf(ret, size, "/block%s%s", conn->route.named ? "/" : "", hex);
+    }
+}
+
 static void list_stages(const struct bb_conn *conn, char *ret, size_t size)
 {
     static const char *const names[] = {
@@ -60,18 +76,18 @@ static void write_line(const struct bb_conn *conn, uint64_t took_us, bool slow)
 {
     char peer[80];
     char stages[BB_STAGE_COUNT * 24] = "";
-    const struct bb_http_span path = conn->http.path;
+    char path[PATH_SHOWN + 1];
     BB_ASSERT(conn->http.method <= BB_HTTP_REFUSED);
     name_peer(conn, peer, sizeof(peer));
+    name_path(conn, path, sizeof(path));
     if (slow)
         list_stages(conn, stages, sizeof(stages));
     bb_log(slow ? BB_LOG_WARNING : BB_LOG_INFO,
-           "%srequest method=%s path=%.*s status=%d in=%zu out=%" PRIu64 " us=%" PRIu64
+           "%srequest method=%s path=%s status=%d in=%zu out=%" PRIu64 " us=%" PRIu64
            " peer=%s as=%s%s",
-           slow ? "slow " : "", methods[conn->http.method],
-           (int)(path.len < PATH_SHOWN ? path.len : PATH_SHOWN), path.at != NULL ? path.at : "",
-           conn->status, conn->route.takes_body ? conn->body_len : 0, conn->reply_size, took_us,
-           peer, conn->who, stages);
+           slow ? "slow " : "", methods[conn->http.method], path, conn->status,
+           conn->route.takes_body ? conn->body_len : 0, conn->reply_size, took_us, peer, conn->who,
+           stages);
 }
 
 void bb_request_log(struct bb_conn *conn, uint64_t took_us)
