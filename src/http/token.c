@@ -137,24 +137,43 @@ static bool file_ok(const struct reading *reading, int fd)
     return true;
 }
 
+/* Cuts the end off a line, LF or CR LF. `last` is without one. */
+static bool end_cut(const struct reading *reading, char *line, bool last)
+{
+    size_t len = strlen(line);
+    if (len > 0 && line[len - 1] == '\n')
+        line[--len] = '\0';
+    else if (!last)
+        return refuse(reading, "a line of more than %d bytes; allowed: fewer", LINE_SIZE - 2);
+    if (len > 0 && line[len - 1] == '\r')
+        line[--len] = '\0';
+    for (size_t i = 0; i < len; i++)
+        if (((unsigned char)line[i] < ' ' && line[i] != '\t') || line[i] == 0x7f)
+            return refuse(reading, "a control byte; allowed: text");
+    return true;
+}
+
 bool bb_tokens_read(const char *path, struct bb_tokens *ret_tokens, char *ret_sentence, size_t size)
 {
     struct reading reading = {.path = path, .sentence = ret_sentence, .size = size};
     char line[LINE_SIZE];
     ret_tokens->count = 0;
-    FILE *file = fopen(path, "re");
-    if (file == NULL)
-        return refuse(&reading, "%s", strerror(errno));
-    bool ok = file_ok(&reading, fileno(file));
-    while (ok && fgets(line, sizeof(line), file) != NULL) {
-        size_t len = strcspn(line, "\r\n");
-        bool whole = line[len] != '\0' || feof(file);
-        line[len] = '\0';
-        reading.line++;
-        ok = whole
-                 ? take_line(&reading, line, ret_tokens)
-                 : refuse(&reading, "a line of more than %d bytes; allowed: fewer", LINE_SIZE - 2);
+    /* a FIFO must not hold up a reload: opened without waiting, then refused as no file */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+    if (file == NULL) {
+        (void)refuse(&reading, "%s", strerror(errno));
+        if (fd >= 0)
+            (void)close(fd);
+        return false;
     }
+    bool ok = file_ok(&reading, fd);
+    while (ok && fgets(line, sizeof(line), file) != NULL) {
+        reading.line++;
+        ok = end_cut(&reading, line, feof(file) != 0) && take_line(&reading, line, ret_tokens);
+    }
+    if (ok && ferror(file)) /* half of the tokens would look like a file with few */
+        ok = refuse(&reading, "cannot be read to its end");
     (void)fclose(file);
     OPENSSL_cleanse(line, sizeof(line));
     return ok;

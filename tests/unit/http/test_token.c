@@ -58,6 +58,26 @@ static void lines_give_names_scopes_and_hashes(void **state)
     assert_null(bb_tokens_find(&tokens, HASH_A, 64));
 }
 
+static void lines_may_end_in_crlf_and_the_last_one_in_nothing(void **state)
+{
+    (void)state;
+    assert_true(reads("a read " HASH_A "\r\n\r\n# c\r\n\tb\twrite\t" HASH_B "\r"));
+    assert_int_equal(tokens.count, 2);
+    assert_int_equal(tokens.tokens[1].scopes, BB_SCOPE_WRITE);
+}
+
+/* Behind the carriage return of an old Mac there would be a second line, in the same one. */
+static void a_comment_hides_no_line_behind_its_end(void **state)
+{
+    (void)state;
+    char text[400];
+    (void)snprintf(text, sizeof(text), "#\r%0254d\nboss admin " HASH_A "\n", 0);
+    assert_false(reads(text));
+    (void)snprintf(text, sizeof(text), "#\r%0252dboss admin " HASH_A "\n", 0);
+    assert_false(reads(text));
+    assert_null(bb_tokens_find(&tokens, "hello", 5));
+}
+
 static void an_empty_file_lets_nobody_in(void **state)
 {
     (void)state;
@@ -86,6 +106,10 @@ static void what_is_wrong_is_named_with_its_line_and_without_the_hash(void **sta
         {"x " HASH_A "\n", 1, "scopes"},
         {"x/y read " HASH_A "\n", 1, "name"},
         {"abcdefghijklmnopqrstuvwxyzabcdef read " HASH_A "\n", 1, "name"},
+        {"# one\rx read " HASH_A "\n", 1, "control byte"},
+        {"x read " HASH_A "\ry admin " HASH_B, 1, "control byte"},
+        {"x read " HASH_A "\r\r\n", 1, "control byte"},
+        {"x\x7f read " HASH_A "\n", 1, "control byte"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         char wanted[80];
@@ -132,6 +156,28 @@ static void what_is_no_file_is_refused(void **state)
     assert_false(bb_tokens_read("/nonexistent", &tokens, sentence, sizeof(sentence)));
     assert_non_null(strstr(sentence, "No such file"));
     assert_false(bb_tokens_read("/tmp", &tokens, sentence, sizeof(sentence)));
+    char fifo[sizeof(path) + 8];
+    (void)snprintf(fifo, sizeof(fifo), "%s.fifo", path);
+    assert_int_equal(mkfifo(fifo, 0600), 0);
+    (void)alarm(10); /* nobody writes: waiting for that would last for ever */
+    assert_false(bb_tokens_read(fifo, &tokens, sentence, sizeof(sentence)));
+    (void)alarm(0);
+    assert_non_null(strstr(sentence, "not a file"));
+    assert_int_equal(unlink(fifo), 0);
+}
+
+static void a_link_is_as_good_as_what_it_leads_to(void **state)
+{
+    (void)state;
+    char link[sizeof(path) + 8];
+    (void)snprintf(link, sizeof(link), "%s.link", path);
+    assert_true(reads("x read " HASH_A "\n"));
+    assert_int_equal(symlink(path, link), 0);
+    assert_true(bb_tokens_read(link, &tokens, sentence, sizeof(sentence)));
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_false(bb_tokens_read(link, &tokens, sentence, sizeof(sentence)));
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(unlink(link), 0);
 }
 
 static void there_is_a_bound_on_tokens_and_on_lines(void **state)
@@ -152,6 +198,34 @@ static void there_is_a_bound_on_tokens_and_on_lines(void **state)
     assert_non_null(strstr(sentence, ":1: "));
 }
 
+static size_t presents(const char *field, char ret_token[static BB_TOKEN_LEN_MAX])
+{
+    return bb_token_presented((struct bb_http_span){field, strlen(field)}, ret_token);
+}
+
+static void basic_gives_the_bytes_behind_the_first_colon(void **state)
+{
+    (void)state;
+    char presented[BB_TOKEN_LEN_MAX];
+    static const char *const none[] = {
+        "Basic",           "Basic ",         "Basic =",        "Basic ====",
+        "Basic dTpw=",     "Basic dTpwdw=",  "Basic dTp=dw==", "Basic dTpw dTpw",
+        "Basic dTpw,x",    "Basic dXA=",     "Basic dTo=",     "Basic dTpw\tdTpw",
+        "Basic\tdTpwdw==", "Basic dTpw-w==", "Basic:dTpwdw==", "Basic O===",
+    };
+    for (size_t i = 0; i < COUNT(none); i++)
+        if (presents(none[i], presented) != 0)
+            fail_msg("\"%s\" presents something", none[i]);
+    assert_int_equal(presents("bAsIc  dTpwdw== ", presented), 2);
+    assert_memory_equal(presented, "pw", 2);
+    assert_int_equal(presents("Basic Ojo6", presented), 2); /* ":::" */
+    assert_memory_equal(presented, "::", 2);
+    assert_int_equal(presents("Basic dTpwAHc=", presented), 3); /* "u:p\0w": not cut at the NUL */
+    assert_memory_equal(presented, "p\0w", 3);
+    assert_int_equal(presents("Basic ADpwdw==", presented), 2); /* "\0:pw" */
+    assert_memory_equal(presented, "pw", 2);
+}
+
 static void a_presented_token_is_bounded(void **state)
 {
     (void)state;
@@ -170,12 +244,16 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_give_names_scopes_and_hashes),
+        cmocka_unit_test(lines_may_end_in_crlf_and_the_last_one_in_nothing),
+        cmocka_unit_test(a_comment_hides_no_line_behind_its_end),
         cmocka_unit_test(an_empty_file_lets_nobody_in),
         cmocka_unit_test(what_is_wrong_is_named_with_its_line_and_without_the_hash),
         cmocka_unit_test(a_file_that_others_may_read_or_write_is_refused),
         cmocka_unit_test(a_file_of_somebody_else_is_refused),
         cmocka_unit_test(what_is_no_file_is_refused),
+        cmocka_unit_test(a_link_is_as_good_as_what_it_leads_to),
         cmocka_unit_test(there_is_a_bound_on_tokens_and_on_lines),
+        cmocka_unit_test(basic_gives_the_bytes_behind_the_first_colon),
         cmocka_unit_test(a_presented_token_is_bounded),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
