@@ -2,9 +2,9 @@
  * The worker's loop and what its connections share: buffers, the queue of hashes, messages.
  *
  * Order within a turn: the ring (completions step connections), messages of the controller, the
- * port, the controller itself where it lives here, messages again, buffers for those who wait,
- * hashing last. So what a completion leads to is submitted with the next turn of the ring, and
- * hashing of finished reads never keeps the device waiting for long.
+ * port and the controller where it lives here, messages again, buffers for those who wait, the
+ * port, hashing last. So what a completion leads to is submitted with the next turn of the ring,
+ * and hashing of finished reads never keeps the device waiting for long.
  */
 #include "bb/worker.h"
 
@@ -193,6 +193,7 @@ void bb_worker_forget_waiting(struct bb_worker *worker, struct bb_conn *conn)
         queue->head = conn->queue_next;
     if (queue->tail == conn)
         queue->tail = before;
+    worker->buffers_freed = true; /* what was too little for it may be enough for the next */
 }
 
 static void serve_queue(struct bb_worker *worker, struct bb_conn_queue *queue)
@@ -363,14 +364,14 @@ static int turn(struct bb_worker *worker)
     atomic_store(&worker->beat, atomic_load(&shared->board.beat));
     bb_accept_handed(worker);
     take_messages(worker);
-    bool held = bb_port_turn(worker->port);
     if (controls) {
+        (void)bb_port_turn(worker->port);
         control_wait = bb_control_turn(shared->control, bb_clock_ms());
         bb_ring_submit(worker->ring); /* a record, before the replies of the last one */
         take_messages(worker);
-        held = bb_port_turn(worker->port);
     }
     serve_waiting(worker);
+    bool held = bb_port_turn(worker->port); /* last: who has got a buffer asks it for room */
     wake_control(worker, controls);
     if (worker->unverified.head != NULL)
         bb_ring_submit(worker->ring);
