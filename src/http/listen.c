@@ -248,8 +248,9 @@ void bb_listener_close(struct bb_listener *listener)
 {
     if (listener->fd < 0)
         return;
-    (void)close(listener->fd);
-    listener->fd = -1;
+    /* while it is ours: once it is closed, another daemon may put its own there */
     if (listener->local && !listener->inherited)
         (void)unlink(((const struct sockaddr_un *)&listener->address)->sun_path);
+    (void)close(listener->fd);
+    listener->fd = -1;
 }
