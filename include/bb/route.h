@@ -14,6 +14,7 @@
 #include "bb/http.h"
 
 enum bb_route_op {
+    BB_ROUTE_NONE, /* refused */
     BB_ROUTE_PUT,
     BB_ROUTE_GET, /* HEAD too */
     BB_ROUTE_DELETE,

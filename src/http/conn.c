@@ -190,6 +190,7 @@ static bool admit(struct bb_conn *conn, struct bb_http_refusal *ret_refusal)
                                        .local = conn->listener->local,
                                        .trusted = conn->trusted};
     struct bb_http_refusal refusal;
+    conn->route = (struct bb_route){.op = BB_ROUTE_NONE}; /* not that of the request before */
     int found = bb_route_find(&conn->http, &conn->route, &refusal);
     const char *who;
     int status = bb_gate_check(&conn->worker->shared->gate, &visitor, &conn->http,

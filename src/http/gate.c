@@ -26,6 +26,8 @@ static unsigned needs(const struct bb_gate *gate, const struct bb_route *route)
     if (route == NULL)
         return BB_SCOPE_ALL;
     switch (route->op) {
+    case BB_ROUTE_NONE:
+        break;
     case BB_ROUTE_LIVEZ:
     case BB_ROUTE_READYZ:
         return 0;

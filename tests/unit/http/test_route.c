@@ -110,6 +110,7 @@ static void refused_methods_are_405_everywhere(void **state)
     struct bb_route route;
     assert_int_equal(find(BB_HTTP_REFUSED, "*", &route), 405);
     assert_string_equal(route.allow, "GET, HEAD, PUT, POST, DELETE");
+    assert_int_equal(route.op, BB_ROUTE_NONE);
     assert_int_equal(find(BB_HTTP_REFUSED, "/nothing", &route), 405);
 }
 
