@@ -32,7 +32,8 @@ def put_new(server):
 
 
 @case("a stored block gives 200 with the same fields", "quick")
-def put_again(server):
+def put_again(_):
+    server = Store().start()  # where nobody else uses space meanwhile
     for size in (0, 4096, 32768, 100000, 1 << 20):
         data = fresh(size)
         server.put(data)

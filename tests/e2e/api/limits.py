@@ -171,7 +171,7 @@ def connection_limit(_):
 
 @case("slow large bodies cannot keep others from getting a buffer", waits=True)
 def buffer_limit(_):
-    server = Store().start("--memory", "24M")
+    server = Store().start("--memory", "48M", "--workers", "1")
     data, small = os.urandom(MIB), os.urandom(4096)
     server.put(data)
     slow = []
