@@ -131,7 +131,7 @@ struct checkpoint {
     struct bb_index_job job;
     struct flush_waiter waiter;
     bool wanted;
-    uint64_t put_off_ms; /* none begins before this: the index was full */
+    uint64_t put_off_ms;           /* none begins before this: the index was full */
     uint64_t started_ms, ended_ms; /* the newest one */
 };
 

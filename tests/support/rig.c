@@ -67,10 +67,8 @@ static void format(struct rig *rig)
                     BB_UNIT_SIZE);
     }
     free(unit);
-    struct bb_index_state state = {.store = super.store,
-                                   .index = super.index,
-                                   .anchor = super.anchor,
-                                   .epoch = super.epoch};
+    struct bb_index_state state = {
+        .store = super.store, .index = super.index, .anchor = super.anchor, .epoch = super.epoch};
     memindex_put_state(rig->mem, &state);
 }
 
