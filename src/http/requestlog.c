@@ -82,7 +82,7 @@ static void write_line(const struct bb_conn *conn, uint64_t took_us, bool slow)
     name_path(conn, path, sizeof(path));
     if (slow)
         list_stages(conn, stages, sizeof(stages));
-    bb_log(slow ? BB_LOG_WARNING : BB_LOG_INFO,
+    bb_log((slow ? BB_LOG_WARNING : BB_LOG_INFO) | BB_LOG_PRIVATE,
            "%srequest method=%s path=%s status=%d in=%zu out=%" PRIu64 " us=%" PRIu64
            " peer=%s as=%s%s",
            slow ? "slow " : "", methods[conn->http.method], path, conn->status,

@@ -152,9 +152,42 @@ static void errno_survives(void **state)
     assert_string_equal(text, "");
 }
 
+static void the_latest_warnings_are_kept_and_no_other_lines(void **state)
+{
+    (void)state;
+    static struct bb_log_kept lines[BB_LOG_KEPT_MAX];
+    char text[8192];
+    bb_log_init("bbtest", BB_LOG_INFO);
+    unsigned before = bb_log_kept(0, lines);
+    uint64_t last = before > 0 ? lines[before - 1].number : 0;
+    capture_start();
+    bb_log(BB_LOG_INFO, "nothing");
+    bb_log(BB_LOG_WARNING | BB_LOG_PRIVATE, "who asked");
+    bb_log(BB_LOG_WARNING, "first");
+    bb_log(BB_LOG_ERROR, "%0500d", 7);
+    capture_stop(text, sizeof(text));
+    assert_non_null(strstr(text, "who asked"));
+    assert_int_equal(bb_log_kept(last, lines), 2);
+    assert_string_equal(lines[0].text, "first");
+    assert_int_equal(lines[0].level, BB_LOG_WARNING);
+    assert_int_equal(lines[0].number, last + 1);
+    assert_int_equal(lines[1].level, BB_LOG_ERROR);
+    assert_int_equal(strlen(lines[1].text), BB_LOG_KEPT_TEXT - 1);
+
+    capture_start();
+    for (int i = 0; i < 40; i++)
+        bb_log(BB_LOG_WARNING, "line %d", i);
+    capture_stop(text, sizeof(text));
+    assert_int_equal(bb_log_kept(0, lines), BB_LOG_KEPT_MAX);
+    assert_string_equal(lines[0].text, "line 24");
+    assert_string_equal(lines[BB_LOG_KEPT_MAX - 1].text, "line 39");
+    assert_int_equal(bb_log_kept(lines[BB_LOG_KEPT_MAX - 1].number, lines), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_latest_warnings_are_kept_and_no_other_lines),
         cmocka_unit_test(a_line_carries_the_program),
         cmocka_unit_test(the_journal_gets_a_priority),
         cmocka_unit_test(a_redirected_stderr_is_not_the_journal),
