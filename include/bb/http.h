@@ -134,6 +134,7 @@ struct bb_http_reply {
     const char *allow;
     const char *authenticate;
     const char *link;
+    const char *policy;  /* Content-Security-Policy, of a page for browsers */
     bool close;          /* Connection: close */
     bool keep_alive_1_0; /* Connection: keep-alive, for HTTP/1.0 clients */
 };

@@ -7,6 +7,7 @@
  *   /blocks                GET HEAD              list
  *   /blocks/missing        POST
  *   /livez /readyz /status /metrics /config   GET HEAD
+ *   /                      GET HEAD              the status page
  */
 #ifndef BB_ROUTE_H
 #define BB_ROUTE_H
@@ -26,6 +27,7 @@ enum bb_route_op {
     BB_ROUTE_STATUS,
     BB_ROUTE_METRICS,
     BB_ROUTE_CONFIG, /* the effective settings, for admin */
+    BB_ROUTE_PAGE,   /* the status page: no data in it, it asks for them */
 };
 
 struct bb_route {

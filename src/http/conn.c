@@ -43,6 +43,7 @@ static const struct bb_verb verbs[] = {
     [BB_ROUTE_STATUS] = {bb_status_begin, bb_status_step, NULL},
     [BB_ROUTE_METRICS] = {bb_status_begin, bb_status_step, NULL},
     [BB_ROUTE_CONFIG] = {bb_settings_begin, bb_settings_step, NULL},
+    [BB_ROUTE_PAGE] = {bb_page_begin, NULL, NULL},
 };
 
 const struct bb_verb *bb_conn_verb(const struct bb_conn *conn)

@@ -30,6 +30,7 @@ static unsigned needs(const struct bb_gate *gate, const struct bb_route *route)
         break;
     case BB_ROUTE_LIVEZ:
     case BB_ROUTE_READYZ:
+    case BB_ROUTE_PAGE:
         return 0;
     case BB_ROUTE_GET:
     case BB_ROUTE_PROOF:
@@ -136,7 +137,8 @@ int bb_gate_check(const struct bb_gate *gate, const struct bb_visitor *visitor,
     unsigned wanted = needs(gate, route);
     bool with_tokens = atomic_load_explicit(&gate->tokens, memory_order_acquire) != NULL;
     int status = 0;
-    /* health is for everybody who gets here at all, as load balancers have no tokens */
+    /* health is for everybody who gets here at all, as load balancers have no tokens; so is the
+     * page, which asks its reader for one */
     if (wanted != 0 || !with_tokens)
         status = identify(gate, visitor, http, &scopes, ret_refusal, &name);
     if (ret_name != NULL)

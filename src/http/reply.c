@@ -190,6 +190,10 @@ static void put_rare(struct cursor *out, const struct bb_http_reply *reply)
         put_named(out, "WWW-Authenticate: ", reply->authenticate);
     if (reply->link != NULL)
         put_named(out, "Link: ", reply->link);
+    if (reply->policy != NULL) {
+        put_named(out, "Content-Security-Policy: ", reply->policy);
+        PUT(out, "Referrer-Policy: no-referrer\r\n");
+    }
     if (reply->close)
         PUT(out, "Connection: close\r\n");
     else if (reply->keep_alive_1_0)

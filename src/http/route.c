@@ -19,6 +19,7 @@ enum resource {
     RESOURCE_STATUS,
     RESOURCE_METRICS,
     RESOURCE_CONFIG,
+    RESOURCE_PAGE,
     RESOURCE_NONE,
 };
 
@@ -41,6 +42,7 @@ static const struct {
     [RESOURCE_STATUS] = {"/status", "GET, HEAD", READS, BB_ROUTE_STATUS},
     [RESOURCE_METRICS] = {"/metrics", "GET, HEAD", READS, BB_ROUTE_METRICS},
     [RESOURCE_CONFIG] = {"/config", "GET, HEAD", READS, BB_ROUTE_CONFIG},
+    [RESOURCE_PAGE] = {"/", "GET, HEAD", READS, BB_ROUTE_PAGE},
 #undef READS
 #undef BIT
 };

@@ -5,6 +5,7 @@
  */
 #include "bb/clock.h"
 #include "bb/conn.h"
+#include "bb/log.h"
 #include "bb/text.h"
 #include "bb/worker.h"
 #include "metrics.h"
@@ -103,6 +104,47 @@ static void add_engine(struct bb_sheet *sheet, const struct bb_store_status *sta
                  status->puts, status->duplicates, status->deletes, status->heals, status->marks);
 }
 
+/* Counts by power of two since the start, for whoever takes the difference of two looks. */
+static void add_latency(struct bb_sheet *sheet, const struct bb_shared *shared)
+{
+    static const char *const names[BB_TIMED_COUNT] = {
+        [BB_TIMED_PUT] = "put",
+        [BB_TIMED_GET] = "get",
+        [BB_TIMED_DELETE] = "delete",
+        [BB_TIMED_OTHER] = "other",
+    };
+    bb_sheet_add(sheet, ",\"latency_us\":{\"bounds\":[");
+    for (unsigned bucket = 0; bucket < BB_BUCKETS_COUNT; bucket++)
+        bb_sheet_add(sheet, "%s%" PRIu64, bucket > 0 ? "," : "", bb_buckets_bound(bucket));
+    for (unsigned i = 0; i < BB_TIMED_COUNT; i++) {
+        bb_sheet_add(sheet, "],\"%s\":[", names[i]);
+        for (unsigned bucket = 0; bucket <= BB_BUCKETS_COUNT; bucket++) {
+            uint64_t count = 0;
+            for (unsigned w = 0; w < shared->worker_count; w++)
+                count +=
+                    atomic_load_explicit(&shared->workers[w].counters.requests_us[i].counts[bucket],
+                                         memory_order_relaxed);
+            bb_sheet_add(sheet, "%s%" PRIu64, bucket > 0 ? "," : "", count);
+        }
+    }
+    bb_sheet_add(sheet, "]}");
+}
+
+static void add_warnings(struct bb_sheet *sheet)
+{
+    struct bb_log_kept lines[BB_LOG_KEPT_MAX];
+    unsigned count = bb_log_kept(0, lines);
+    bb_sheet_add(sheet, ",\"warnings\":[");
+    for (unsigned i = 0; i < count; i++) {
+        bb_sheet_add(sheet, "%s{\"number\":%" PRIu64 ",\"age_ms\":%" PRIu64 ",\"level\":\"%s\",",
+                     i > 0 ? "," : "", lines[i].number, bb_clock_ms() - lines[i].at_ms,
+                     lines[i].level == BB_LOG_ERROR ? "error" : "warning");
+        add_string(sheet, "text", lines[i].text);
+        bb_sheet_add(sheet, "}");
+    }
+    bb_sheet_add(sheet, "]");
+}
+
 static void write_status(struct bb_sheet *sheet, const struct bb_shared *shared,
                          const struct bb_store_status *status)
 {
@@ -131,6 +173,8 @@ static void write_status(struct bb_sheet *sheet, const struct bb_shared *shared,
                  shared->controller_inline ? "true" : "false");
     bb_sheet_add(sheet, ",\"connections\":{\"open\":%u,\"max\":%u}", totals.open,
                  shared->budget.connections);
+    add_latency(sheet, shared);
+    add_warnings(sheet);
     const char *comma = "";
     bb_sheet_add(sheet, ",\"counters\":{");
 #define ADD_COUNTER(name, ...)                                                                     \

@@ -27,6 +27,7 @@ void bb_missing_begin(struct bb_conn *conn);
 void bb_missing_step(struct bb_conn *conn, int result);
 void bb_missing_body(struct bb_conn *conn);
 void bb_health_begin(struct bb_conn *conn);
+void bb_page_begin(struct bb_conn *conn);
 void bb_status_begin(struct bb_conn *conn);
 void bb_status_step(struct bb_conn *conn, int result);
 void bb_settings_begin(struct bb_conn *conn);

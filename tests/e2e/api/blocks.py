@@ -243,7 +243,7 @@ def paths(server):
     for name in ("", "abc", good[:-1], good + "0", good.upper(), good[:-1] + "g", good + "/", "%61" + good[1:],
                  good + "/proofs"):
         expect(server.ask("GET", "/block/" + name).status, 400, name)
-    for path in ("/", "/blocks/", "/Block", "/block//" + good, "/blocks/missing/", "/livez/", "//livez", "/favicon.ico",
+    for path in ("//", "/blocks/", "/Block", "/block//" + good, "/blocks/missing/", "/livez/", "//livez", "/favicon.ico",
                  "/blocks/" + good):
         status = server.ask("GET", path).status
         assert status in (400, 404), f"{path}: {status}"
@@ -260,6 +260,7 @@ def methods(server):
         (f"/block/{good}/proof", "GET, HEAD", ("PUT", "DELETE", "POST")),
         ("/livez", "GET, HEAD", ("POST",)), ("/readyz", "GET, HEAD", ("DELETE",)),
         ("/status", "GET, HEAD", ("PUT",)), ("/metrics", "GET, HEAD", ("PUT",)),
+        ("/", "GET, HEAD", ("POST", "PUT", "DELETE")),
     )
     for path, allow, wrong in table:
         for method in wrong + ("OPTIONS", "TRACE"):

@@ -38,6 +38,8 @@ static const struct {
     {BB_HTTP_HEAD, "/livez", OPEN},
     {BB_HTTP_GET, "/readyz", OPEN},
     {BB_HTTP_HEAD, "/readyz", OPEN},
+    {BB_HTTP_GET, "/", OPEN},
+    {BB_HTTP_HEAD, "/", OPEN},
     {BB_HTTP_GET, "/status", READ},
     {BB_HTTP_HEAD, "/status", READ},
     {BB_HTTP_GET, "/metrics", READ},
@@ -46,7 +48,8 @@ static const struct {
     {BB_HTTP_HEAD, "/config", ADMIN},
     /* what is refused anyway needs somebody too */
     {BB_HTTP_GET, "/nowhere", ANYTHING},
-    {BB_HTTP_GET, "/", ANYTHING},
+    {BB_HTTP_GET, "//", ANYTHING},
+    {BB_HTTP_POST, "/", ANYTHING},
     {BB_HTTP_GET, "/block/nonsense", ANYTHING},
     {BB_HTTP_DELETE, "/blocks", ANYTHING},
     {BB_HTTP_PUT, "/livez", ANYTHING},

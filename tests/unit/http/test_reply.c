@@ -73,6 +73,12 @@ static const struct {
       .link = "</blocks?after=" HASH "&limit=10000>; rel=\"next\""},
      "HTTP/1.1 200 OK\r\n" COMMON TEXT "Content-Length: 18446744073709551615\r\n" NO_STORE
      "Link: </blocks?after=" HASH "&limit=10000>; rel=\"next\"\r\n\r\n"},
+    {{.status = 200,
+      .content_length = 7,
+      .content_type = "text/html",
+      .policy = "default-src 'none'"},
+     "HTTP/1.1 200 OK\r\n" COMMON "Content-Type: text/html\r\nContent-Length: 7\r\n" NO_STORE
+     "Content-Security-Policy: default-src 'none'\r\nReferrer-Policy: no-referrer\r\n\r\n"},
     {{.status = 405, .content_length = 9, .allow = "GET, HEAD", .close = true},
      "HTTP/1.1 405 Method Not Allowed\r\n" COMMON TEXT "Content-Length: 9\r\n" NO_STORE
      "Allow: GET, HEAD\r\nConnection: close\r\n\r\n"},

@@ -48,6 +48,7 @@ static void every_resource_takes_its_methods_and_no_other(void **state)
         {"/status", "GET, HEAD", {BB_ROUTE_STATUS, BB_ROUTE_STATUS, NO, NO, NO, NO}, false},
         {"/metrics", "GET, HEAD", {BB_ROUTE_METRICS, BB_ROUTE_METRICS, NO, NO, NO, NO}, false},
         {"/config", "GET, HEAD", {BB_ROUTE_CONFIG, BB_ROUTE_CONFIG, NO, NO, NO, NO}, false},
+        {"/", "GET, HEAD", {BB_ROUTE_PAGE, BB_ROUTE_PAGE, NO, NO, NO, NO}, false},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         for (int method = 0; method < METHOD_COUNT; method++) {
@@ -97,7 +98,7 @@ static void other_paths_are_404(void **state)
 {
     (void)state;
     static const char *const paths[] = {
-        "/",       "",        "/blocks/",      "/blocksmissing",   "/Block",
+        "//",      "",        "/blocks/",      "/blocksmissing",   "/Block",
         "/livez/", "//block", ("/block" HASH), "/blocks/missing/", "*"};
     struct bb_route route;
     for (size_t i = 0; i < COUNT(paths); i++)
