@@ -16,6 +16,7 @@
 #define BB_TOKEN_COUNT_MAX 256u
 #define BB_TOKEN_NAME_MAX 32u /* letters, digits, '-', '_', '.', with the terminator */
 #define BB_TOKEN_LEN_MAX 512u
+#define BB_TOKEN_USER "buddy-blocks" /* who runs the daemon as a service */
 
 enum bb_scope {
     BB_SCOPE_READ = 1,
@@ -38,7 +39,8 @@ struct bb_tokens {
 
 /* Reads a file. False with a sentence of up to `size` bytes, `FILE:LINE: what was found; what is
  * allowed`, and ret_tokens undefined, when anything is wrong with it. No line at all is allowed:
- * then nobody gets in. The sentence never has a byte of a hash or of what could be a token. */
+ * then nobody gets in. The sentence never has a byte of a hash or of what could be a token. Root
+ * may read the file of BB_TOKEN_USER too, as it does to check the settings of a service. */
 BB_MUST_USE bool bb_tokens_read(const char *path, struct bb_tokens *ret_tokens, char *ret_sentence,
                                 size_t size);
 

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -121,6 +122,15 @@ static bool take_line(const struct reading *reading, char *line, struct bb_token
     return true;
 }
 
+/* Root looks at the file for the daemon, whose user it belongs to. */
+static bool owner_ok(uid_t owner)
+{
+    if (owner == 0 || owner == geteuid())
+        return true;
+    const struct passwd *daemon = geteuid() == 0 ? getpwnam(BB_TOKEN_USER) : NULL;
+    return daemon != NULL && owner == daemon->pw_uid;
+}
+
 static bool file_ok(const struct reading *reading, int fd)
 {
     struct stat status;
@@ -128,7 +138,7 @@ static bool file_ok(const struct reading *reading, int fd)
         return refuse(reading, "%s", strerror(errno));
     if (!S_ISREG(status.st_mode))
         return refuse(reading, "not a file");
-    if (status.st_uid != 0 && status.st_uid != geteuid())
+    if (!owner_ok(status.st_uid))
         return refuse(reading, "belongs to user %u; allowed: root or user %u, who runs the daemon",
                       (unsigned)status.st_uid, (unsigned)geteuid());
     if ((status.st_mode & 077) != 0)

@@ -2,6 +2,7 @@
  * The file of tokens: what it may hold, whose it may be, and that no refusal shows a secret. */
 #include "bb/token.h"
 
+#include <pwd.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -150,6 +151,27 @@ static void a_file_of_somebody_else_is_refused(void **state)
     assert_int_equal(chown(path, 0, 0), 0);
 }
 
+static struct passwd service_user = {.pw_uid = 4711};
+
+/* In place of the C library's: the user exists on a machine where the package is installed. */
+struct passwd *getpwnam(const char *name)
+{
+    return strcmp(name, BB_TOKEN_USER) == 0 ? &service_user : NULL;
+}
+
+static void root_reads_the_file_of_the_service_too(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_true(reads("x read " HASH_A "\n"));
+    assert_int_equal(chown(path, service_user.pw_uid, 0), 0);
+    assert_true(bb_tokens_read(path, &tokens, sentence, sizeof(sentence)));
+    assert_int_equal(chown(path, service_user.pw_uid + 1, 0), 0);
+    assert_false(bb_tokens_read(path, &tokens, sentence, sizeof(sentence)));
+    assert_int_equal(chown(path, 0, 0), 0);
+}
+
 static void what_is_no_file_is_refused(void **state)
 {
     (void)state;
@@ -250,6 +272,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_named_with_its_line_and_without_the_hash),
         cmocka_unit_test(a_file_that_others_may_read_or_write_is_refused),
         cmocka_unit_test(a_file_of_somebody_else_is_refused),
+        cmocka_unit_test(root_reads_the_file_of_the_service_too),
         cmocka_unit_test(what_is_no_file_is_refused),
         cmocka_unit_test(a_link_is_as_good_as_what_it_leads_to),
         cmocka_unit_test(there_is_a_bound_on_tokens_and_on_lines),
