@@ -127,8 +127,9 @@ static void make_room(struct bb_worker *worker, const struct bb_conn *waiting, u
     unsigned wanted = count_waiting(waiting, now_ms);
     if (wanted == 0)
         return;
-    struct want want = {
-        .buffer_min = waiting->buf_size, .fresh_ms = FRESH_MS, .slow_min = MS_PER_KIB(FAST_BYTES)};
+    struct want want = {.buffer_min = bb_max_u64(waiting->buf_size, 1), /* an empty block has 0 */
+                        .fresh_ms = FRESH_MS,
+                        .slow_min = MS_PER_KIB(FAST_BYTES)};
     if (wanted > RUSH_COUNT) {
         want.fresh_ms = RUSH_MS;
         want.slow_min = MS_PER_KIB(FAST_RUSH_BYTES);
