@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Listing blocks, and which of many are missing. Both work inside one I/O buffer.
  *
- *   list:     the engine fills it with 40-byte entries from the front; the text is then written
- * from its end backwards, last entry first, and never reaches an entry not yet written out, because
- * a line is longer than an entry missing:  | hashes, 32 n | stored?, n | lines of the reply, at
- * most 65 n | the hashes are decoded in place: a line is longer than a hash
+ * List: the engine fills it with entries of 40 bytes from the front. The text is then written from
+ * its end backwards, last entry first, and never reaches an entry that is not written out yet,
+ * because a line is longer than an entry.
+ *
+ * Missing: | hashes, 32 n | stored?, n | lines of the reply, at most 65 n |; the hashes are decoded
+ * in place, since a line is longer than a hash.
  */
 #include "bb/bits.h"
 #include "bb/conn.h"
