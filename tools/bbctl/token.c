@@ -37,7 +37,7 @@ static bool scopes_are_known(const char *scopes)
 
 static bool name_is_plain(const char *name)
 {
-    if (strlen(name) > NAME_LEN_MAX)
+    if (name[0] == '\0' || strlen(name) > NAME_LEN_MAX)
         return false;
     for (; *name != '\0'; name++)
         if (!isalnum((unsigned char)*name) && strchr("-_.", *name) == NULL)
@@ -57,7 +57,7 @@ int bb_ctl_token(const struct bb_ctl_options *options, char **words)
     }
     if (!scopes_are_known(options->scopes) || !name_is_plain(name)) {
         bb_ctl_complain("--scopes takes read, write, delete, admin separated by commas, --name "
-                        "up to 31 letters, digits and -_.");
+                        "1 to 31 letters, digits and -_.");
         return BB_CTL_USAGE;
     }
     if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes)) {
