@@ -56,29 +56,25 @@ class Worker:
         return block
 
     def put(self, client, block):
-        before, block.state = block.state, UNKNOWN
         named = self.random.random() < 0.5
-        reply = client.put(block.body(), block.name if named else None)
-        if reply.status == 200 and before == ABSENT:
-            self.faults.append(f"PUT of {block.name} says 200, it was not stored")
-        elif reply.status == 201 and before == PRESENT:
-            self.faults.append(f"PUT of {block.name} says 201, it was stored already")
-        if reply.status in (200, 201):
-            block.state = PRESENT
-        elif reply.status not in self.excused:
-            self.faults.append(f"PUT of {block.size} bytes says {reply.status}: {reply.body!r}")
+        self.change(block, {201: ABSENT, 200: PRESENT}, PRESENT, f"PUT of {block.size} bytes",
+                    lambda: client.put(block.body(), block.name if named else None))
 
     def delete(self, client, block):
+        self.change(block, {204: PRESENT, 404: ABSENT}, ABSENT, "DELETE",
+                    lambda: client.delete(block.name))
+
+    def change(self, block, said, after, what, ask):
+        """Asks for a change that leaves the block in the state `after`; said: which status tells that it
+        was in which state."""
         before, block.state = block.state, UNKNOWN
-        reply = client.delete(block.name)
-        if reply.status == 404 and before == PRESENT:
-            self.faults.append(f"DELETE of {block.name} says 404, it was stored")
-        elif reply.status == 204 and before == ABSENT:
-            self.faults.append(f"DELETE of {block.name} says 204, it was not stored")
-        if reply.status in (204, 404):
-            block.state = ABSENT
+        reply = ask()
+        if reply.status in said:
+            block.state = after
+            if before not in (UNKNOWN, said[reply.status]):
+                self.faults.append(f"{what} of {block.name} says {reply.status}, it was {before}")
         elif reply.status not in self.excused:
-            self.faults.append(f"DELETE says {reply.status}: {reply.body!r}")
+            self.faults.append(f"{what} says {reply.status}: {reply.body!r}")
 
     def get(self, client, block):
         reply = client.get(block.name)

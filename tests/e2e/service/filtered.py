@@ -4,17 +4,15 @@
     filtered.py profile FILE PROGRAM [ARGUMENT]...    a container profile (JSON)
     filtered.py unit FILE PROGRAM [ARGUMENT]...       SystemCallFilter= of a unit
 """
-import ctypes
 import json
 import os
-import platform
 import re
-import struct
 import subprocess
 import sys
+from errno import ENOSYS, EPERM
 
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
-ALLOW, ERRNO, EPERM, ENOSYS = 0x7FFF0000, 0x00050000, 1, 38
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from bbseccomp import ALLOW, ERRNO, install  # noqa: E402
 
 
 def numbers():
@@ -76,29 +74,13 @@ def allowed_by_profile(path):
     return allowed, missing
 
 
-def instruction(code, jump_true, jump_false, value):
-    return struct.pack("HBBI", code, jump_true, jump_false, value)
-
-
 def apply(allowed, missing):
     known = numbers()
-    program = instruction(0x20, 0, 0, 0)  # load the number of the system call
-    for names, verdict in ((missing, ERRNO | ENOSYS), (allowed - missing, ALLOW)):
-        for name in sorted(names & set(known)):
-            program += instruction(0x15, 0, 1, known[name]) + instruction(0x06, 0, 0, verdict)
-    program += instruction(0x06, 0, 0, ERRNO | EPERM)
-    buffer = ctypes.create_string_buffer(program)
-    filters = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
-    holder = ctypes.create_string_buffer(filters)
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0
-            or prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(holder), 0, 0) != 0):
-        sys.exit(f"no seccomp filter here: {os.strerror(ctypes.get_errno())}")
+    install([(known[name], verdict)
+             for names, verdict in ((missing, ERRNO | ENOSYS), (allowed - missing, ALLOW))
+             for name in sorted(names & set(known))], ERRNO | EPERM)
 
 
 if __name__ == "__main__":
-    if platform.machine() not in ("x86_64", "aarch64"):
-        sys.exit("no seccomp filter for this machine")
     apply(*(allowed_by_unit if sys.argv[1] == "unit" else allowed_by_profile)(sys.argv[2]))
     os.execv(sys.argv[3], sys.argv[3:])
