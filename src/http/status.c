@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define BUFFER_SIZE (64u << 10)
-#define TEXT_OFFSET 1024u
+#define TEXT_OFFSET 8192u
 
 BB_STATIC_ASSERT(sizeof(struct bb_status_request) <= TEXT_OFFSET);
 
@@ -31,14 +31,14 @@ void bb_health_begin(struct bb_conn *conn)
     bb_conn_line(conn, bb_board_ready(board) ? 200 : 503, "%s", text);
 }
 
-/* Path or label from outside: everything that JSON would have to escape becomes '?'. */
+/* Path or label from outside: what JSON would have to escape, or may be no UTF-8, becomes '?'. */
 static void add_string(struct bb_sheet *sheet, const char *name, const char *value)
 {
     char safe[256];
     size_t len = 0;
     for (; value[len] != '\0' && len + 1 < sizeof(safe); len++) {
         bool plain =
-            value[len] >= ' ' && value[len] != '"' && value[len] != '\\' && value[len] != 0x7f;
+            value[len] >= ' ' && value[len] <= '~' && value[len] != '"' && value[len] != '\\';
         safe[len] = (char)(plain ? value[len] : '?');
     }
     safe[len] = '\0';
@@ -207,6 +207,7 @@ static void ask(struct bb_conn *conn)
     struct bb_worker *worker = conn->worker;
     struct bb_status_request *request = (struct bb_status_request *)(void *)conn->buf;
     request->owner = conn;
+    request->question = BB_QUESTION_STATUS;
     if (!bb_board_allows(&worker->shared->board, BB_NEED_READ)) {
         send_page(conn, NULL);
         return;
