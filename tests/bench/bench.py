@@ -16,6 +16,7 @@ HEAD = TAIL = 8 * MIB
 ZONE, ZONE_DATA = GIB, 1006 * MIB
 SEED = 20001  # of the blocks that several rows read
 KIB4 = 4096
+ONE_WORKER = ("--workers", 1)  # see rows.py
 
 
 class Area:
@@ -131,7 +132,7 @@ class Bench:
 
     def put(self, *options, size=KIB4, start=(), traced=False):
         """PUTs into an empty store, for the seconds of a measurement or until its room is used."""
-        self.new_store(*start)
+        self.new_store(*(start or (ONE_WORKER if size == KIB4 else ())))
         phases = self.store.bench("--ops", "put", "--size", size, "--seconds", self.seconds,
                                   "--requests", self.blocks_that_fit(size), *options, traced=traced)
         self.stop()
