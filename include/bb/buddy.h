@@ -71,6 +71,22 @@ uint64_t bb_buddy_free_count(const struct bb_buddy *buddy, unsigned order);
 /* Largest order with a free extent, -1 when full. */
 int bb_buddy_largest_order(const struct bb_buddy *buddy);
 
+/* How full an open zone is. The price is one cache line for each 64 chunks. */
+struct bb_buddy_zone {
+    uint64_t units, free_units;
+    uint32_t chunk_count;
+    uint32_t free_chunks; /* those of whole 1 MiB that are free; none is known before ready */
+};
+uint32_t bb_buddy_zone_count(const struct bb_buddy *buddy);
+struct bb_buddy_zone bb_buddy_zone(const struct bb_buddy *buddy, uint32_t zone);
+
+/* And a chunk of it. */
+struct bb_buddy_chunk {
+    uint16_t units, free_units;
+    int8_t largest_order; /* of a free extent; -1: it is full */
+};
+struct bb_buddy_chunk bb_buddy_chunk(const struct bb_buddy *buddy, uint32_t zone, uint32_t chunk);
+
 /* Whether every unit of [unit, unit + count) is used; for checks. */
 bool bb_buddy_is_used(const struct bb_buddy *buddy, uint64_t unit, uint64_t count);
 

@@ -18,7 +18,8 @@
 struct zone {
     uint64_t first_unit;
     uint64_t unit_count; /* zero: not added */
-    bool stale;          /* summary and counts do not know its claims yet */
+    uint64_t free_units;
+    bool stale; /* summary and counts do not know its claims yet */
 };
 
 struct bb_buddy {
@@ -140,6 +141,7 @@ void bb_buddy_add_zone(struct bb_buddy *buddy, uint64_t first_unit, uint64_t uni
     struct zone *zone = &buddy->zones[buddy->zone_count++];
     zone->first_unit = first_unit;
     zone->unit_count = unit_count;
+    zone->free_units = unit_count;
     buddy->free_units += unit_count;
     buddy->total_units += unit_count;
 }
@@ -231,6 +233,7 @@ static uint64_t take(struct bb_buddy *buddy, unsigned order, unsigned count)
     bool more;
     unsigned position = bb_chunk_first(&buddy->chunks[chunk], order, &more);
     bb_chunk_set(&buddy->chunks[chunk], position, count);
+    buddy->zones[chunk >> buddy->chunk_shift].free_units -= count;
     buddy->free_units -= count;
     buddy->free_count[order]--;
     if (!more)
@@ -317,6 +320,7 @@ int bb_buddy_claim(struct bb_buddy *buddy, uint64_t unit, uint64_t count)
         return -ERANGE;
     if (any_used(buddy, place, count))
         return -EEXIST;
+    buddy->zones[place.zone].free_units -= count;
     buddy->free_units -= count;
     if (buddy->loading)
         buddy->zones[place.zone].stale = true;
@@ -386,6 +390,7 @@ int bb_buddy_free(struct bb_buddy *buddy, uint64_t unit, uint64_t count)
         return -EINVAL;
     if (buddy->loading)
         bb_buddy_ready(buddy);
+    buddy->zones[place.zone].free_units += count;
     buddy->free_units += count;
     while (count > 0) {
         unsigned share = chunk_share(place.position, count);
@@ -423,6 +428,39 @@ int bb_buddy_largest_order(const struct bb_buddy *buddy)
     return -1;
 }
 
+uint32_t bb_buddy_zone_count(const struct bb_buddy *buddy)
+{
+    return buddy->zone_count;
+}
+
+struct bb_buddy_zone bb_buddy_zone(const struct bb_buddy *buddy, uint32_t zone)
+{
+    BB_ASSERT(zone < buddy->zone_count);
+    const struct zone *from = &buddy->zones[zone];
+    struct bb_buddy_zone found = {.units = from->unit_count, .free_units = from->free_units};
+    found.chunk_count = (uint32_t)bb_div_ceil(from->unit_count, BB_CHUNK_UNITS);
+    uint64_t first = (uint64_t)zone << buddy->chunk_shift;
+    if (!from->stale)
+        found.free_chunks =
+            bb_summary_count(&buddy->summary, BB_ORDER_MAX, first, found.chunk_count);
+    return found;
+}
+
+struct bb_buddy_chunk bb_buddy_chunk(const struct bb_buddy *buddy, uint32_t zone, uint32_t chunk)
+{
+    BB_ASSERT(zone < buddy->zone_count);
+    uint64_t before = (uint64_t)chunk << BB_CHUNK_SHIFT;
+    BB_ASSERT(before < buddy->zones[zone].unit_count);
+    const struct bb_chunk *bits = &buddy->chunks[((uint64_t)zone << buddy->chunk_shift) + chunk];
+    struct bb_buddy_chunk found = {
+        .units = (uint16_t)chunk_share(0, buddy->zones[zone].unit_count - before)};
+    for (unsigned i = 0; i < BB_CHUNK_WORDS; i++)
+        found.free_units += (uint16_t)__builtin_popcountll(~bits->used[i]);
+    unsigned orders = bb_chunk_orders(bits);
+    found.largest_order = (int8_t)(orders == 0 ? -1 : (int)bb_log2_floor(orders));
+    return found;
+}
+
 bool bb_buddy_is_used(const struct bb_buddy *buddy, uint64_t unit, uint64_t count)
 {
     struct place place;
@@ -457,8 +495,10 @@ void bb_buddy_verify(const struct bb_buddy *buddy)
         BB_ASSERT(buddy->loading || !zone->stale);
         uint64_t first = (uint64_t)z << buddy->chunk_shift;
         uint64_t chunk_count = bb_div_ceil(zone->unit_count, BB_CHUNK_UNITS);
+        uint64_t before = free_units;
         for (uint64_t i = 0; i < chunk_count; i++)
             chunk_verify(buddy, first + i, zone->stale, count, &free_units);
+        BB_ASSERT(free_units - before == zone->free_units);
         unsigned tail = zone->unit_count % BB_CHUNK_UNITS;
         if (tail != 0)
             BB_ASSERT(bb_chunk_all_used(&buddy->chunks[first + chunk_count - 1], tail,

@@ -54,6 +54,21 @@ void bb_summary_clear(struct bb_summary *summary, unsigned order, uint64_t chunk
     }
 }
 
+uint32_t bb_summary_count(const struct bb_summary *summary, unsigned order, uint64_t first,
+                          uint32_t count)
+{
+    uint32_t found = 0;
+    while (count > 0) {
+        unsigned position = (unsigned)(first % 64);
+        unsigned share = (unsigned)bb_min_u64(64 - position, count);
+        uint64_t word = summary->levels[0][first / 64].members[order] >> position;
+        found += (uint32_t)__builtin_popcountll(word & UINT64_MAX >> (64 - share));
+        first += share;
+        count -= share;
+    }
+    return found;
+}
+
 uint64_t bb_summary_first(const struct bb_summary *summary, unsigned order)
 {
     BB_ASSERT(order < BB_ORDER_COUNT);

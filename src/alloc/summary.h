@@ -37,6 +37,10 @@ void bb_summary_init(struct bb_summary *summary, struct bb_summary_node *nodes,
 void bb_summary_set(struct bb_summary *summary, unsigned order, uint64_t chunk);
 void bb_summary_clear(struct bb_summary *summary, unsigned order, uint64_t chunk);
 
+/* How many of the chunks [first, first + count) are members. */
+uint32_t bb_summary_count(const struct bb_summary *summary, unsigned order, uint64_t first,
+                          uint32_t count);
+
 /* The lowest chunk of an order that has one. */
 uint64_t bb_summary_first(const struct bb_summary *summary, unsigned order);
 

@@ -127,6 +127,51 @@ static void a_run_longer_than_a_buddy_is_capped_at_one_mebibyte(void **state)
     bench_close(&bench);
 }
 
+static void zones_and_chunks_say_how_full_they_are(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_open(&bench, 2, 1000);
+    bench_add(&bench, 0, 1000); /* chunks of 256, 256, 256 and 232 units */
+    bench_add(&bench, 1024, 512);
+    do_claim(&bench, 300, 4);
+    do_claim(&bench, 1024, 256);
+    struct bb_buddy_zone zone = bb_buddy_zone(bench.buddy, 0);
+    assert_int_equal(zone.free_units, 996);
+    assert_int_equal(zone.free_chunks, 0); /* not known yet */
+    bb_buddy_ready(bench.buddy);
+    assert_int_equal(bb_buddy_zone_count(bench.buddy), 2);
+    zone = bb_buddy_zone(bench.buddy, 0);
+    assert_int_equal(zone.units, 1000);
+    assert_int_equal(zone.chunk_count, 4);
+    assert_int_equal(zone.free_chunks, 2);
+    zone = bb_buddy_zone(bench.buddy, 1);
+    assert_int_equal(zone.free_units, 256);
+    assert_int_equal(zone.chunk_count, 2);
+    assert_int_equal(zone.free_chunks, 1);
+
+    struct bb_buddy_chunk chunk = bb_buddy_chunk(bench.buddy, 0, 1);
+    assert_int_equal(chunk.units, 256);
+    assert_int_equal(chunk.free_units, 252);
+    assert_int_equal(chunk.largest_order, 7);
+    chunk = bb_buddy_chunk(bench.buddy, 0, 3);
+    assert_int_equal(chunk.units, 232);
+    assert_int_equal(chunk.free_units, 232);
+    assert_int_equal(chunk.largest_order, 7);
+    chunk = bb_buddy_chunk(bench.buddy, 1, 0);
+    assert_int_equal(chunk.free_units, 0);
+    assert_int_equal(chunk.largest_order, -1);
+
+    do_free(&bench, 300, 4);
+    assert_int_equal(bb_buddy_zone(bench.buddy, 0).free_chunks, 3);
+    uint64_t unit;
+    assert_int_equal(bb_buddy_allocate(bench.buddy, BB_ORDER_MAX, &unit), 0);
+    assert_int_equal(unit, 0);
+    assert_int_equal(bb_buddy_zone(bench.buddy, 0).free_units, 744);
+    assert_int_equal(bb_buddy_zone(bench.buddy, 0).free_chunks, 2);
+    bench_close(&bench);
+}
+
 static void memory_is_exact_and_untouched_before_a_zone_is_added(void **state)
 {
     (void)state;
@@ -207,6 +252,7 @@ int main(void)
         cmocka_unit_test(ranges_outside_the_open_zones_are_refused),
         cmocka_unit_test(zones_at_unequal_distances_are_found),
         cmocka_unit_test(a_run_longer_than_a_buddy_is_capped_at_one_mebibyte),
+        cmocka_unit_test(zones_and_chunks_say_how_full_they_are),
         cmocka_unit_test(memory_is_exact_and_untouched_before_a_zone_is_added),
         cmocka_unit_test(a_zone_that_is_misaligned_too_long_or_out_of_order_aborts),
     };
