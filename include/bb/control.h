@@ -28,9 +28,24 @@ struct bb_link {
 /* Besides the messages of store.h: pointer is a struct bb_status_request, filled and sent back. */
 #define BB_MSG_STATUS 15u
 
+/* What is asked in one turn of the controller: 256 zones or the chunks of one zone of 1 GiB. */
+#define BB_MAP_ZONES_MAX 256u
+#define BB_MAP_CHUNKS_MAX 1024u
+
+enum bb_question { BB_QUESTION_STATUS, BB_QUESTION_ZONES, BB_QUESTION_CHUNKS };
+
 struct bb_status_request {
-    struct bb_store_status status;
+    struct bb_store_status status; /* filled for every question */
     void *owner;
+    enum bb_question question;
+    uint32_t zone;        /* CHUNKS: whose; none are found in one that is not open */
+    uint32_t first;       /* zone or chunk to begin with */
+    uint32_t count;       /* wanted in, found out */
+    uint32_t chunk_count; /* CHUNKS: of the zone */
+    union {
+        struct bb_buddy_zone zones[BB_MAP_ZONES_MAX];
+        struct bb_buddy_chunk chunks[BB_MAP_CHUNKS_MAX];
+    };
 };
 
 /* Written by the controller, read by any thread. */

@@ -7,6 +7,8 @@
  *   /blocks                GET HEAD              list
  *   /blocks/missing        POST
  *   /livez /readyz /status /metrics /config   GET HEAD
+ *   /status/zones          GET HEAD              how full they are
+ *   /status/zones/<n>      GET HEAD              and the chunks of one
  *   /                      GET HEAD              the status page
  */
 #ifndef BB_ROUTE_H
@@ -25,6 +27,8 @@ enum bb_route_op {
     BB_ROUTE_LIVEZ,
     BB_ROUTE_READYZ,
     BB_ROUTE_STATUS,
+    BB_ROUTE_ZONES,  /* how full the zones are */
+    BB_ROUTE_CHUNKS, /* and the chunks of one */
     BB_ROUTE_METRICS,
     BB_ROUTE_CONFIG, /* the effective settings, for admin */
     BB_ROUTE_PAGE,   /* the status page: no data in it, it asks for them */
@@ -35,6 +39,7 @@ struct bb_route {
     bool takes_body;     /* PUT and MISSING */
     bool named;          /* the path carries a hash */
     struct bb_hash hash; /* valid when named */
+    uint32_t zone;       /* CHUNKS */
     const char *allow;   /* with 405: value of Allow; static */
 };
 

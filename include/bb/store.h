@@ -161,6 +161,9 @@ bool bb_store_is_stopped(const struct bb_store *store);
 void bb_store_checkpoint(struct bb_store *store);
 
 void bb_store_get_status(const struct bb_store *store, struct bb_store_status *ret_status);
+/* The allocator, to be looked at between turns; NULL until bb_store_ready. What it has given out
+ * and what is quarantined counts as used there, whether a block lies in it yet or not. */
+const struct bb_buddy *bb_store_buddy(const struct bb_store *store);
 /* Asserts the invariants that hold between turns. Slow; tests. */
 void bb_store_verify(const struct bb_store *store);
 

@@ -3,7 +3,7 @@
 #
 # @STYLE@ and @SCRIPT@ in page.html become page.css and the scripts; the policy allows what has their
 # hashes, and nothing else, to run.
-set(scripts text.js charts.js page.js)
+set(scripts text.js charts.js map.js page.js)
 
 # base64 of 64 hex digits
 function(base64_of hex ret)

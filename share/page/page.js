@@ -4,8 +4,10 @@
  * wanted, is kept for this tab only. */
 
 const PERIOD_MS = 1000;
+const MAP_EVERY = 2; /* turns */
 const TOKEN_KEY = "buddy-blocks-token";
 
+let turns = 0;
 let last = null; /* {at, status}: the answer before */
 let paused = false;
 let waiting = false; /* for an answer or a token */
@@ -157,7 +159,7 @@ function showFills(status) {
   showFill("journal", journal.used_units, journal.units,
     `${textOfBytes(journal.used_units * unit)} of ${textOfBytes(journal.units * unit)}`);
   const running = delta.checkpoint_running ? "a checkpoint is running"
-    : `${textOfCount(delta.checkpoints)} checkpoints so far`;
+    : `${textOfCount(delta.checkpoints)} ${delta.checkpoints === 1 ? "checkpoint" : "checkpoints"} so far`;
   showFill("delta", delta.items, delta.max, `${textOfCount(delta.items)} of ${textOfCount(delta.max)} changes, ${running}`);
   showFill("index", status.blocks, status.blocks + delta.index_room,
     `${textOfCount(status.blocks)} blocks, room for ${textOfCount(delta.index_room)} more`);
@@ -236,8 +238,8 @@ async function turn() {
   waiting = true;
   try {
     const status = await askFor("/status");
-    waiting = false;
     if (status === null) {
+      waiting = false;
       lost();
       return;
     }
@@ -246,6 +248,8 @@ async function turn() {
     show(status);
     if (last !== null) showRates(last, now);
     last = now;
+    if (status.state === "ready" && turns++ % MAP_EVERY === 0) await map.turn(false);
+    waiting = false;
   } catch (error) {
     waiting = false;
     if (error instanceof Refused) askForToken(error.message);

@@ -253,11 +253,37 @@ void bb_control_stop(struct bb_control *control)
 
 /* ---- the turn ---- */
 
+/* Cost: a few microseconds for the status, up to 100 for a piece of the map. */
+static void answer(const struct bb_control *control, struct bb_status_request *request)
+{
+    bb_store_get_status(control->store, &request->status);
+    if (request->question == BB_QUESTION_STATUS)
+        return;
+    const struct bb_buddy *buddy = bb_store_buddy(control->store);
+    uint32_t zone_count = buddy != NULL ? bb_buddy_zone_count(buddy) : 0;
+    uint32_t end = zone_count;
+    if (request->question == BB_QUESTION_CHUNKS) {
+        bool open = request->zone < zone_count;
+        end = open ? bb_buddy_zone(buddy, request->zone).chunk_count : 0;
+        request->chunk_count = end;
+    }
+    uint32_t left = request->first < end ? end - request->first : 0;
+    request->count = request->count < left ? request->count : left;
+    bool by_zone = request->question == BB_QUESTION_ZONES;
+    BB_ASSERT(request->count <= (by_zone ? BB_MAP_ZONES_MAX : BB_MAP_CHUNKS_MAX));
+    for (uint32_t i = 0; i < request->count; i++) {
+        if (by_zone)
+            request->zones[i] = bb_buddy_zone(buddy, request->first + i);
+        else
+            request->chunks[i] = bb_buddy_chunk(buddy, request->zone, request->first + i);
+    }
+}
+
 static void take(struct bb_control *control, unsigned port, struct bb_message message)
 {
     if ((message.word & 15) == BB_MSG_STATUS) {
         struct bb_status_request *request = message.pointer;
-        bb_store_get_status(control->store, &request->status);
+        answer(control, request);
         push(control, port, message);
     } else if (bb_message_kind(message.word) == BB_MSG_OP) {
         struct bb_op *op = message.pointer;

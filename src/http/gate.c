@@ -37,6 +37,8 @@ static unsigned needs(const struct bb_gate *gate, const struct bb_route *route)
     case BB_ROUTE_LIST:
     case BB_ROUTE_MISSING:
     case BB_ROUTE_STATUS:
+    case BB_ROUTE_ZONES:
+    case BB_ROUTE_CHUNKS:
     case BB_ROUTE_METRICS:
         return BB_SCOPE_READ;
     case BB_ROUTE_PUT:

@@ -17,6 +17,8 @@ enum resource {
     RESOURCE_LIVEZ,
     RESOURCE_READYZ,
     RESOURCE_STATUS,
+    RESOURCE_ZONES,
+    RESOURCE_CHUNKS,
     RESOURCE_METRICS,
     RESOURCE_CONFIG,
     RESOURCE_PAGE,
@@ -24,7 +26,7 @@ enum resource {
 };
 
 static const struct {
-    const char *path; /* NULL: carries a hash */
+    const char *path; /* NULL: carries a hash or a number */
     const char *allow;
     unsigned methods; /* bits of enum bb_http_method */
     enum bb_route_op op;
@@ -40,6 +42,8 @@ static const struct {
     [RESOURCE_LIVEZ] = {"/livez", "GET, HEAD", READS, BB_ROUTE_LIVEZ},
     [RESOURCE_READYZ] = {"/readyz", "GET, HEAD", READS, BB_ROUTE_READYZ},
     [RESOURCE_STATUS] = {"/status", "GET, HEAD", READS, BB_ROUTE_STATUS},
+    [RESOURCE_ZONES] = {"/status/zones", "GET, HEAD", READS, BB_ROUTE_ZONES},
+    [RESOURCE_CHUNKS] = {NULL, "GET, HEAD", READS, BB_ROUTE_CHUNKS},
     [RESOURCE_METRICS] = {"/metrics", "GET, HEAD", READS, BB_ROUTE_METRICS},
     [RESOURCE_CONFIG] = {"/config", "GET, HEAD", READS, BB_ROUTE_CONFIG},
     [RESOURCE_PAGE] = {"/", "GET, HEAD", READS, BB_ROUTE_PAGE},
@@ -66,13 +70,39 @@ static int find_named(struct bb_http_span name, struct bb_hash *ret_hash)
     return -1;
 }
 
-static int find_resource(struct bb_http_span path, struct bb_hash *ret_hash)
+/* Resource of "/status/zones/...": a decimal number without leading zeros. */
+static enum resource find_zone(struct bb_http_span number, uint32_t *ret_zone)
 {
-    static const char prefix[] = "/block/";
-    const size_t prefix_len = sizeof(prefix) - 1;
-    if (path.at != NULL && path.len >= prefix_len && memcmp(path.at, prefix, prefix_len) == 0)
-        return find_named((struct bb_http_span){path.at + prefix_len, path.len - prefix_len},
-                          ret_hash);
+    uint64_t zone = 0;
+    if (number.len == 0 || number.len > 10 || (number.len > 1 && number.at[0] == '0'))
+        return RESOURCE_NONE;
+    for (size_t i = 0; i < number.len; i++) {
+        if (number.at[i] < '0' || number.at[i] > '9')
+            return RESOURCE_NONE;
+        zone = zone * 10 + (uint64_t)(number.at[i] - '0');
+    }
+    if (zone > UINT32_MAX)
+        return RESOURCE_NONE;
+    *ret_zone = (uint32_t)zone;
+    return RESOURCE_CHUNKS;
+}
+
+static bool begins(struct bb_http_span path, const char *prefix, struct bb_http_span *ret_rest)
+{
+    size_t len = strlen(prefix);
+    if (path.at == NULL || path.len < len || memcmp(path.at, prefix, len) != 0)
+        return false;
+    *ret_rest = (struct bb_http_span){path.at + len, path.len - len};
+    return true;
+}
+
+static int find_resource(struct bb_http_span path, struct bb_route *ret_route)
+{
+    struct bb_http_span rest;
+    if (begins(path, "/block/", &rest))
+        return find_named(rest, &ret_route->hash);
+    if (begins(path, "/status/zones/", &rest))
+        return find_zone(rest, &ret_route->zone);
     for (int i = 0; i < RESOURCE_NONE; i++)
         if (resources[i].path != NULL && span_is(path, resources[i].path))
             return i;
@@ -91,7 +121,7 @@ int bb_route_find(const struct bb_http_request *http, struct bb_route *ret_route
                   struct bb_http_refusal *ret_refusal)
 {
     struct bb_route route = {.allow = ANY_METHOD};
-    int resource = find_resource(http->path, &route.hash);
+    int resource = find_resource(http->path, &route);
     if (resource >= 0 && resource < RESOURCE_NONE)
         route.allow = resources[resource].allow;
     if (http->method == BB_HTTP_REFUSED) {

@@ -30,6 +30,8 @@ void bb_health_begin(struct bb_conn *conn);
 void bb_page_begin(struct bb_conn *conn);
 void bb_status_begin(struct bb_conn *conn);
 void bb_status_step(struct bb_conn *conn, int result);
+void bb_map_begin(struct bb_conn *conn);
+void bb_map_step(struct bb_conn *conn, int result);
 void bb_settings_begin(struct bb_conn *conn);
 void bb_settings_step(struct bb_conn *conn, int result);
 

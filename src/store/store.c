@@ -290,6 +290,11 @@ void bb_store_get_status(const struct bb_store *store, struct bb_store_status *r
     *ret_status = status;
 }
 
+const struct bb_buddy *bb_store_buddy(const struct bb_store *store)
+{
+    return store->filled ? store->buddy : NULL;
+}
+
 void bb_store_verify(const struct bb_store *store)
 {
     const struct journal *journal = &store->journal;

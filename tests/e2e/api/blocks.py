@@ -261,6 +261,7 @@ def methods(server):
         ("/livez", "GET, HEAD", ("POST",)), ("/readyz", "GET, HEAD", ("DELETE",)),
         ("/status", "GET, HEAD", ("PUT",)), ("/metrics", "GET, HEAD", ("PUT",)),
         ("/", "GET, HEAD", ("POST", "PUT", "DELETE")),
+        ("/status/zones", "GET, HEAD", ("PUT",)), ("/status/zones/0", "GET, HEAD", ("DELETE",)),
     )
     for path, allow, wrong in table:
         for method in wrong + ("OPTIONS", "TRACE"):

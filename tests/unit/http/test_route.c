@@ -46,6 +46,11 @@ static void every_resource_takes_its_methods_and_no_other(void **state)
         {"/livez", "GET, HEAD", {BB_ROUTE_LIVEZ, BB_ROUTE_LIVEZ, NO, NO, NO, NO}, false},
         {"/readyz", "GET, HEAD", {BB_ROUTE_READYZ, BB_ROUTE_READYZ, NO, NO, NO, NO}, false},
         {"/status", "GET, HEAD", {BB_ROUTE_STATUS, BB_ROUTE_STATUS, NO, NO, NO, NO}, false},
+        {"/status/zones", "GET, HEAD", {BB_ROUTE_ZONES, BB_ROUTE_ZONES, NO, NO, NO, NO}, false},
+        {"/status/zones/17",
+         "GET, HEAD",
+         {BB_ROUTE_CHUNKS, BB_ROUTE_CHUNKS, NO, NO, NO, NO},
+         false},
         {"/metrics", "GET, HEAD", {BB_ROUTE_METRICS, BB_ROUTE_METRICS, NO, NO, NO, NO}, false},
         {"/config", "GET, HEAD", {BB_ROUTE_CONFIG, BB_ROUTE_CONFIG, NO, NO, NO, NO}, false},
         {"/", "GET, HEAD", {BB_ROUTE_PAGE, BB_ROUTE_PAGE, NO, NO, NO, NO}, false},
@@ -94,12 +99,36 @@ static void names_that_are_no_hashes_are_400(void **state)
             assert_int_equal(find((enum bb_http_method)method, paths[i], &route), 400);
 }
 
+static void the_number_of_a_zone_is_taken_over(void **state)
+{
+    (void)state;
+    struct bb_route route;
+    assert_int_equal(find(BB_HTTP_GET, "/status/zones/0", &route), 0);
+    assert_int_equal(route.zone, 0);
+    assert_int_equal(find(BB_HTTP_GET, "/status/zones/4294967295", &route), 0);
+    assert_int_equal(route.zone, UINT32_MAX);
+}
+
 static void other_paths_are_404(void **state)
 {
     (void)state;
-    static const char *const paths[] = {
-        "//",      "",        "/blocks/",      "/blocksmissing",   "/Block",
-        "/livez/", "//block", ("/block" HASH), "/blocks/missing/", "*"};
+    static const char *const paths[] = {"//",
+                                        "",
+                                        "/blocks/",
+                                        "/blocksmissing",
+                                        "/Block",
+                                        "/livez/",
+                                        "//block",
+                                        ("/block" HASH),
+                                        "/blocks/missing/",
+                                        "*",
+                                        "/status/",
+                                        "/status/zones/",
+                                        "/status/zones/01",
+                                        "/status/zones/-1",
+                                        "/status/zones/4294967296",
+                                        "/status/zones/1x",
+                                        "/status/zones/99999999999"};
     struct bb_route route;
     for (size_t i = 0; i < COUNT(paths); i++)
         assert_int_equal(find(BB_HTTP_GET, paths[i], &route), 404);
@@ -121,6 +150,7 @@ int main(void)
         cmocka_unit_test(every_resource_takes_its_methods_and_no_other),
         cmocka_unit_test(the_hash_of_the_path_is_taken_over),
         cmocka_unit_test(names_that_are_no_hashes_are_400),
+        cmocka_unit_test(the_number_of_a_zone_is_taken_over),
         cmocka_unit_test(other_paths_are_404),
         cmocka_unit_test(refused_methods_are_405_everywhere),
     };
