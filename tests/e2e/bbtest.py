@@ -204,7 +204,7 @@ class Daemon:
     def __init__(self, store, args, wait, env):
         self.store = store
         self.port = free_port()
-        self.log_path = os.path.join(store.path, f"bbd-{self.port}.log")
+        self.log_path = os.path.join(store.path, f"bbd-{len(_daemons)}.log")  # ports come again
         command = [program("bbd"), "--data", store.data, "--index", store.index]
         command += ["--listen", f"127.0.0.1:{self.port}", "--run-dir", store.path] + list(args)
         with open(self.log_path, "ab") as log:

@@ -109,7 +109,7 @@ def check(store, workers, lie):
 def survives(kill):
     started = time.monotonic()
     try:
-        with Store(96 * MIB, 16 * MIB, options=["--memory", "64M"], in_memory=True) as store:
+        with Store(192 * MIB, 16 * MIB, options=["--memory", "64M"], in_memory=True) as store:
             workers = [Worker(store, number, kill) for number in range(CLIENTS)]
             die_at(store, workers, kill)
             check(store, workers, lie=kill.startswith("REPLIED"))
