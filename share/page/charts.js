@@ -61,5 +61,6 @@ function makeChart(title, names, text, round) {
     });
     draw();
   }
+  draw();
   return {figure, push};
 }

@@ -89,6 +89,8 @@ const map = (() => {
     canvas.width = Math.round(width * scale);
     canvas.height = Math.round(height * scale);
     canvas.style.height = height + "px";
+    canvas.dataset.size = String(grid.size);
+    canvas.dataset.columns = String(grid.columns);
     const pen = canvas.getContext("2d");
     pen.scale(scale, scale);
     const stops = stopsOf();

@@ -11,7 +11,8 @@ BB_PACKAGES_BUILD="build-essential cmake ninja-build liburing-dev liblmdb-dev li
 BB_PACKAGES_DEMO="curl util-linux procps"
 # shellcheck disable=SC2034
 BB_PACKAGES_TESTS="systemd lmdb-utils jq wrk nginx-light python3 gdisk e2fsprogs iproute2
-    nbdkit nbdkit-plugin-dev libnbd-bin fuse3 udev mandoc python3-prometheus-client shellcheck dpkg-dev
+    nbdkit nbdkit-plugin-dev libnbd-bin fuse3 udev mandoc python3-prometheus-client
+    chromium chromium-driver python3-selenium shellcheck dpkg-dev
     clang clang-format libclang-rt-14-dev"
 
 BB_POLICY=/usr/sbin/policy-rc.d
