@@ -2,7 +2,7 @@
 """One emulated machine: its disks, its two serial lines and its end.
 
 The first serial line is the kernel's console, the second carries results, a line each.  The machine
-ends when it powers itself off, when its time is up, or with this process.
+ends when it powers itself off, when its time is up, with this process, or at once when it says "cut".
 """
 import os
 import subprocess
@@ -12,16 +12,20 @@ MEMORY_MIB = 1024
 CPUS = 2
 # A failed command is reported and not repeated by the kernel: it is bbd that is looked at.
 APPEND = "console=ttyS0 panic=-1 nvme_core.max_retries=0 loglevel=6"
+# Last lines of a machine: it is done, it loses its power now, it is about to boot again.
+ENDS = ("end", "cut", "reboot")
 
 
 class Disk:
-    """An NVMe controller with one namespace; `name` is its serial number."""
+    """An NVMe controller with one namespace; `name` is its serial number.  Without a size the file
+    is there already."""
 
-    def __init__(self, name, path, mib, sector):
+    def __init__(self, name, path, mib=None, sector=512):
         self.name, self.path, self.sector = name, path, sector
         self.source = path
-        with open(path, "wb") as file:
-            file.truncate(mib << 20)
+        if mib is not None:
+            with open(path, "wb") as file:
+                file.truncate(mib << 20)
 
     def arguments(self):
         return ["-drive", f"if=none,id={self.name},format=raw,file={self.source}",
@@ -60,7 +64,7 @@ class Machine:
 
     def run(self, seconds, take):
         """Runs it to its end and gives each line of the results to take().  Returns the last line,
-        or a sentence about what went wrong."""
+        one of ENDS, or a sentence about what went wrong."""
         open(self.results, "wb").close()
         deadline = time.monotonic() + seconds
         last = ""
@@ -71,6 +75,8 @@ class Machine:
                 while True:
                     ended = process.poll() is not None  # before the last look at the results
                     last = self.lines(results, take, last)
+                    if last == "cut":
+                        return last
                     if ended:
                         break
                     if time.monotonic() > deadline:
@@ -78,8 +84,8 @@ class Machine:
                     time.sleep(0.1)
             finally:
                 process.kill()
-        if last == "end":
-            return "end"
+        if last in ENDS:
+            return last
         return f"the machine ended early, emulator's status {process.returncode}"
 
     @staticmethod
@@ -91,5 +97,5 @@ class Machine:
                 results.seek(at)
                 return last
             last = line.rstrip()
-            if last and last != "end":
+            if last and last not in ENDS:
                 take(last)

@@ -3,14 +3,18 @@
 
 A kind gives a Root: what the kernel loads or mounts as its root, and the words on its command line
 that start it.  `busybox` is an archive that the kernel unpacks into memory, with nothing in it but a
-shell, the programs under test and their libraries.  A root with systemd and udev is another such
-function: an image for its own disk, with the same folder /vm and the same second serial line for the
-results.
+shell, the programs under test and their libraries.  `system` is a disk with a small Debian, systemd
+and udev as everywhere, and a second disk with the package under test.  Both have the scenarios in /vm
+and their results on the second serial line.
 """
+import glob
 import os
+import shutil
 import stat
 import subprocess
 import typing
+
+from machine import Disk
 
 # In the order in which they are loaded, with their parameters; NVMe is built into Debian's kernel.
 MODULES = {"fs/configfs/configfs": "", "drivers/block/null_blk/null_blk": "nr_devices=0"}
@@ -96,3 +100,71 @@ def busybox(cache, kernel, shell, programs, scripts):
         archive.add(os.path.join(scripts, name), "init" if name == "init" else "vm/" + name)
     archive.close()
     return Root(path, [], "rdinit=/init")
+
+
+# ---- a Debian on a disk ----
+
+SYSTEM_MIB = 1024
+PARTITION = "5b9e4e0a-6c31-4f0c-9a3f-0d6a3c1f7e21"
+PARTITION_OFFSET = 1 << 20
+UNUSED = ["var/cache/apt/archives", "var/lib/apt/lists", "usr/share/locale", "usr/share/doc"]
+FILES = {
+    "etc/fstab": f"PARTUUID={PARTITION} / ext4 defaults 0 1\nLABEL=vm /vm ext4 ro 0 2\n",
+    "etc/hostname": "vm\n",
+    "etc/hosts": "127.0.0.1 localhost vm\n::1 localhost\n",
+    # The scenario is a service like any other; what it starts is not its own.
+    "etc/systemd/system/vm.service": "[Unit]\nDescription=Scenario\nAfter=multi-user.target\n"
+    "RequiresMountsFor=/vm\n[Service]\n"
+    "ExecStart=/bin/sh -c 'exec /vm/scenario </dev/null >/dev/ttyS1 2>&1'\n",
+}
+
+
+def file_system(folder, path, mib, label, offset=0):
+    """A file with an ext4 that has the folder's content, from this byte on; nothing is mounted."""
+    with open(path, "ab") as file:
+        file.truncate(mib << 20)
+    size = (mib << 10) - 2 * (offset >> 10)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-L", label, "-E", f"offset={offset},root_owner=0:0",
+                    "-d", folder, path, f"{size}k"], check=True)
+
+
+def system_pack(kernel, folder, path):
+    """Makes a debootstrap folder ready to boot, and a disk with one partition of it."""
+    for name in UNUSED:
+        shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+        os.makedirs(os.path.join(folder, name))
+    shutil.copytree(kernel.modules, os.path.join(folder, "lib/modules", kernel.version))
+    shutil.copy(kernel.image, os.path.join(folder, "boot"))  # says who asks which kernel this is
+    subprocess.run(["chroot", folder, "depmod", kernel.version], check=True)
+    for name, text in FILES.items():
+        with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+            file.write(text)
+    wants = os.path.join(folder, "etc/systemd/system/multi-user.target.wants")
+    os.makedirs(wants, exist_ok=True)
+    os.symlink("/etc/systemd/system/vm.service", os.path.join(wants, "vm.service"))
+    os.makedirs(os.path.join(folder, "vm"))
+    file_system(folder, path, SYSTEM_MIB, "root", PARTITION_OFFSET)
+    subprocess.run(["sgdisk", "--new=1:2048:0", f"--partition-guid=1:{PARTITION}", path],
+                   stdout=subprocess.DEVNULL, check=True)
+
+
+def package(build, folder):
+    """Builds the Debian package from a build folder."""
+    done = subprocess.run(["cpack", "-G", "DEB", "--config", os.path.join(build, "CPackConfig.cmake"),
+                           "-B", folder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"cpack fails: {done.stdout[-2000:]}")
+    return glob.glob(os.path.join(folder, "*.deb"))[0]
+
+
+def system(image, folder, deb, scripts):
+    """A copy of the image of debian.system() for one run, in its folder, and a disk for /vm."""
+    disk = os.path.join(folder, "system")
+    subprocess.run(["cp", "--sparse=always", image, disk], check=True)
+    content = os.path.join(folder, "vm")
+    shutil.copytree(scripts, content)
+    shutil.copy(deb, content)
+    file_system(content, content + ".img", 32, "vm")
+    return Root(None, [Disk("system", disk), Disk("vm", content + ".img")],
+                f"root=PARTUUID={PARTITION} rootwait rw systemd.show_status=no")
