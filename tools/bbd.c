@@ -54,7 +54,8 @@ struct daemon {
     int startup_result;
     int wake_fd; /* eventfd: start-up has ended, or something is fatal */
     _Atomic bool started, fatal;
-    bool joined; /* the start-up thread */
+    bool joined;     /* the start-up thread */
+    bool owes_ready; /* a reload before that: systemd waits for its end */
 };
 
 static char sigbus_text[512];
@@ -132,6 +133,8 @@ static void reload(struct daemon *daemon)
     }
     if (daemon->joined)
         bbd_notify_ready(daemon->server);
+    else
+        daemon->owes_ready = true; /* start-up may have said it just now, before this reload */
 }
 
 static unsigned cpu_count(void)
@@ -395,6 +398,8 @@ static int look_at_startup(struct daemon *daemon)
         return 0;
     daemon->joined = true;
     BB_ASSERT(pthread_join(daemon->startup_thread, NULL) == 0);
+    if (daemon->owes_ready && daemon->startup_result == 0)
+        bbd_notify_ready(daemon->server);
     return daemon->startup_result;
 }
 
