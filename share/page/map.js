@@ -76,7 +76,7 @@ const map = (() => {
     const at = (n) => Math.floor(n * grid.size);
     const column = i % grid.columns;
     const row = Math.floor(i / grid.columns);
-    return {x: at(column), y: at(row), side: at(column + 1) - at(column)};
+    return {x: at(column), y: at(row), wide: at(column + 1) - at(column), high: at(row + 1) - at(row)};
   }
 
   function paint() {
@@ -98,20 +98,20 @@ const map = (() => {
     const style = getComputedStyle(document.documentElement);
     const gap = grid.size >= 6 ? 2 : 1;
     for (let i = 0; i < count; i++) {
-      const {x, y, side} = place(i);
+      const {x, y, wide, high} = place(i);
       const cell = cellAt(i);
       if (cell === null) {
         pen.strokeStyle = style.getPropertyValue("--line");
-        pen.strokeRect(x + 0.5, y + 0.5, side - gap - 1, side - gap - 1);
+        pen.strokeRect(x + 0.5, y + 0.5, wide - gap - 1, high - gap - 1);
         continue;
       }
       pen.fillStyle = ramp(split ? cell.split : cell.used, stops);
-      pen.fillRect(x, y, side - gap, side - gap);
+      pen.fillRect(x, y, wide - gap, high - gap);
     }
     pen.strokeStyle = style.getPropertyValue("--ink");
     pen.lineWidth = 2;
-    const {x, y, side} = place(chosen);
-    pen.strokeRect(x + 1, y + 1, side - gap - 2, side - gap - 2);
+    const {x, y, wide, high} = place(chosen);
+    pen.strokeRect(x + 1, y + 1, wide - gap - 2, high - gap - 2);
   }
 
   function describe(i) {
@@ -147,15 +147,20 @@ const map = (() => {
     say(byId("map-caption"), `${kind}s ${firstRow} to ${end - 1} of ${textOfCount(count)}`
       + (zone === null ? "" : ` in zone ${zone}`));
     const heads = [kind, "Used", "Used bytes", "Free bytes", "Free space split up", zone === null ? "Whole free chunks" : "Largest free extent"];
-    byId("map-head").replaceChildren(make("tr", {}, ...heads.map((text) => make("th", {scope: "col"}, text))));
-    const lines = [];
+    if (byId("map-head").textContent !== heads.join("")) {
+      byId("map-head").replaceChildren(make("tr", {}, ...heads.map((text) => make("th", {scope: "col"}, text))));
+    }
+    const body = byId("map-rows");
+    while (body.children.length > end - firstRow) body.lastChild.remove();
     for (let i = firstRow; i < end; i++) {
       const cell = cellAt(i);
       const texts = cell === null ? ["not in use yet", "", "", "", ""]
         : [textOfPercent(cell.used), textOfBytes(cell.usedBytes), textOfBytes(cell.freeBytes), textOfPercent(cell.split), cell.last];
-      lines.push(make("tr", {}, make("th", {scope: "row"}, String(i)), ...texts.map((text) => make("td", {}, text))));
+      if (i - firstRow === body.children.length) {
+        body.append(make("tr", {}, make("th", {scope: "row"}), ...texts.map(() => make("td"))));
+      }
+      [String(i), ...texts].forEach((text, column) => say(body.children[i - firstRow].children[column], text));
     }
-    byId("map-rows").replaceChildren(...lines);
   }
 
   function draw() {
