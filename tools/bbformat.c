@@ -9,11 +9,16 @@
 #include "bb/progress.h"
 #include "bb/text.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
+#include <unistd.h>
 
 #define WAIT_MS 1000u
 
@@ -207,6 +212,24 @@ static int read_arguments(int argc, char **argv, struct bb_format_options *optio
     return 0;
 }
 
+/* udev looks again at a device that was closed, but misses a close while it is looking: at what a
+ * dry run just before left, say. An event of its own waits its turn. */
+static void announce(const char *path)
+{
+    struct stat status;
+    char name[64];
+    if (stat(path, &status) != 0 || !S_ISBLK(status.st_mode))
+        return;
+    (void)snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/uevent", major(status.st_rdev),
+                   minor(status.st_rdev));
+    int fd = open(name, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (write(fd, "change", 6) < 0)
+        fprintf(stderr, "bbformat: udev was not told of %s: %s\n", path, strerror(errno));
+    (void)close(fd);
+}
+
 int main(int argc, char **argv)
 {
     struct watch watch = {.lock = PTHREAD_MUTEX_INITIALIZER,
@@ -236,10 +259,13 @@ int main(int argc, char **argv)
         return bb_err_exit(error);
     }
     uint64_t took_ms = bb_clock_ms() - begin_ms;
-    if (options.dry_run)
+    if (options.dry_run) {
         printf("dry run, nothing was written\n");
-    else
-        printf("formatted in %llu.%03llu s\n", (unsigned long long)(took_ms / 1000),
-               (unsigned long long)(took_ms % 1000));
+        return BB_EXIT_OK;
+    }
+    printf("formatted in %llu.%03llu s\n", (unsigned long long)(took_ms / 1000),
+           (unsigned long long)(took_ms % 1000));
+    announce(options.data_path);
+    announce(options.index_path);
     return BB_EXIT_OK;
 }
