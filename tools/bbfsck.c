@@ -40,7 +40,7 @@ static int usage(FILE *out, int exit_code)
         "                 larger device\n"
         "  --yes          do not ask before INDEX is overwritten\n"
         "  --json         one JSON object on standard output\n"
-        "  --memory SIZE  working memory (64M)\n"
+        "  --memory SIZE  working memory (64M; --rebuild: a quarter of the machine's)\n"
         "  --help         this text\n"
         "  --version      version of the program\n\n"
         "Exit code: 0 clean, 1 repaired or rebuilt, 4 errors left, 8 failed, 16 wrong usage.\n");
@@ -121,6 +121,9 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
     }
     arguments->pair.data_path = argv[optind];
     arguments->pair.index_path = argv[optind + 1];
+    if (arguments->pair.memory == 0)
+        arguments->pair.memory =
+            arguments->rebuild ? bb_rebuild_index_memory() : BB_PAIR_MEMORY_DEFAULT;
     arguments->pair.may_read_only = !arguments->rebuild && !arguments->repair;
     return 0;
 }
@@ -236,8 +239,7 @@ static int rebuild(struct bb_pair *pair, struct bb_fsck_output *output, bool yes
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {
-        .pair = {.memory = BB_PAIR_MEMORY_DEFAULT, .wait_ms = WAIT_MS, .on_wait = on_wait}};
+    struct arguments arguments = {.pair = {.wait_ms = WAIT_MS, .on_wait = on_wait}};
     struct bb_fsck_output output;
     struct bb_explain explain;
     struct bb_pair pair;

@@ -16,6 +16,10 @@ struct bb_rebuild_options {
     void *context;
 };
 
+/* Working memory for a rebuild when none is named: a quarter of what the machine, or the control
+ * group, has, between BB_PAIR_MEMORY_DEFAULT and 4 GiB. It is used as far as there are blocks. */
+uint64_t bb_rebuild_index_memory(void);
+
 /* On an open pair whose index is not opened. BB_ERR_REFUSED for an INDEX with a foreign signature
  * or the index of another store; BB_ERR_CANCELLED when confirm says no; BB_ERR_INDEX_FULL when it
  * is too small; else as bb_rebuild. */

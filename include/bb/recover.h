@@ -99,9 +99,25 @@ BB_MUST_USE int bb_recover_check(const struct bb_recover_config *config,
  * that the older slot names and whose bytes are there (also one that was deleted since and not
  * overwritten). Its units that no other block covers stay unallocatable: each gets a placeholder,
  * an entry of one unit that is marked corrupt and named by bb_rebuild_placeholder, in page and
- * index alike. Deleting a placeholder gives the unit back. */
+ * index alike. Deleting a placeholder gives the unit back.
+ *
+ * Reads the ring once, and the descriptor pages once while all slots are sound and 56 bytes per
+ * block, and 56 per item behind the anchor, fit into the scratch; else once more for every share of
+ * the blocks that does. */
 BB_MUST_USE int bb_rebuild(const struct bb_recover_config *config, const struct bb_uuid *index_uuid,
                            struct bb_recovered *ret_recovered, struct bb_explain *ret_explain);
+
+/* As bb_rebuild with an index that is made in the middle, so that one reading of the device serves
+ * the check and the rebuild: `prepare` is called when everything was checked and nothing is written
+ * yet. It gets what bb_rebuild_check would find; not 0, with a sentence, ends the rebuild. From its
+ * return on config->index is used. */
+typedef int bb_rebuild_prepare_fn(void *context, const struct bb_recovered *found,
+                                  struct bb_explain *ret_explain);
+BB_MUST_USE int bb_rebuild_prepared(const struct bb_recover_config *config,
+                                    const struct bb_uuid *index_uuid,
+                                    bb_rebuild_prepare_fn *prepare, void *context,
+                                    struct bb_recovered *ret_recovered,
+                                    struct bb_explain *ret_explain);
 
 /* What bb_rebuild would find, nothing written; config->index is not used. */
 BB_MUST_USE int bb_rebuild_check(const struct bb_recover_config *config,

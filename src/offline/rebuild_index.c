@@ -9,6 +9,7 @@
 
 #include "bb/bits.h"
 #include "bb/err.h"
+#include "bb/memlimit.h"
 #include "bb/random.h"
 #include "bb/recovery.h"
 #include "bb/signature.h"
@@ -17,6 +18,18 @@
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define MEMORY_SHARE 4
+#define MEMORY_MAX ((uint64_t)4 << 30)
+
+uint64_t bb_rebuild_index_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page_size = sysconf(_SC_PAGESIZE);
+    if (pages <= 0 || page_size <= 0)
+        return BB_PAIR_MEMORY_DEFAULT;
+    uint64_t there = bb_min_u64((uint64_t)pages * (uint64_t)page_size, bb_memlimit_find(""));
+    return bb_min_u64(bb_max_u64(there / MEMORY_SHARE, BB_PAIR_MEMORY_DEFAULT), MEMORY_MAX);
+}
 
 /* ---- index that only grows ---- */
 
@@ -171,12 +184,16 @@ static bool confirmed(const struct bb_pair *pair, const struct bb_rebuild_option
     return options->confirm == NULL || options->confirm(options->context, question);
 }
 
-static int write_index(struct bb_pair *pair, const struct bb_recovered *found,
-                       struct bb_recovered *ret_recovered, struct bb_explain *explain)
+struct fresh {
+    struct bb_pair *pair;
+    const struct bb_rebuild_options *options;
+    struct bulk bulk;
+    struct bb_index table;
+};
+
+static int make_index(struct fresh *fresh, struct bb_explain *explain)
 {
-    struct bulk bulk = {.state = {.store = found->super.store}};
-    struct bb_index table = {.ops = &bulk_ops, .context = &bulk};
-    bb_random_from_kernel(&bulk.state.index, sizeof(bulk.state.index));
+    struct bb_pair *pair = fresh->pair;
     int error = bb_lmdb_invalidate(&pair->index);
     if (error == 0)
         error = bb_lmdb_format(&pair->index, pair->rundir.path);
@@ -186,34 +203,46 @@ static int write_index(struct bb_pair *pair, const struct bb_recovered *found,
     error = bb_pair_open_index(pair, false, explain);
     if (error != 0)
         return error;
-    bulk.lmdb = pair->lmdb;
-    table.slice_max = pair->table.slice_max;
-    pair->config.index = &table;
-    error = bb_rebuild(&pair->config, &bulk.state.index, ret_recovered, explain);
-    pair->config.index = &pair->table;
-    bb_pair_close_index(pair);
-    int sync_error = bb_device_sync(&pair->index);
-    if (error == 0 && sync_error != 0)
-        error = bb_explain(explain, sync_error, "%s: flush: %s, run it again", pair->index.path,
-                           bb_err_text(sync_error));
-    return error;
+    fresh->bulk.lmdb = pair->lmdb;
+    fresh->table = (struct bb_index){
+        .ops = &bulk_ops, .context = &fresh->bulk, .slice_max = pair->table.slice_max};
+    pair->config.index = &fresh->table;
+    return 0;
+}
+
+/* Everything was read and checked. */
+static int prepare_index(void *context, const struct bb_recovered *found,
+                         struct bb_explain *ret_explain)
+{
+    struct fresh *fresh = context;
+    char what[32];
+    int error = check_index_device(fresh->pair, found, ret_explain, what, sizeof(what));
+    if (error != 0)
+        return error;
+    if (!confirmed(fresh->pair, fresh->options, found, what))
+        return bb_explain(ret_explain, BB_ERR_CANCELLED,
+                          "%s: nothing was written, say yes or --yes", fresh->pair->index.path);
+    fresh->bulk.state.store = found->super.store;
+    return make_index(fresh, ret_explain);
 }
 
 int bb_rebuild_index(struct bb_pair *pair, const struct bb_rebuild_options *options,
                      struct bb_recovered *ret_recovered, struct bb_explain *ret_explain)
 {
-    struct bb_recovered found;
-    char what[32];
+    struct fresh fresh = {.pair = pair, .options = options};
     BB_ASSERT(pair->lmdb == NULL);
     pair->config.progress = options->progress;
     pair->config.context = options->context;
-    int error = bb_rebuild_check(&pair->config, &found, ret_explain);
-    if (error == 0)
-        error = check_index_device(pair, &found, ret_explain, what, sizeof(what));
-    if (error != 0)
+    bb_random_from_kernel(&fresh.bulk.state.index, sizeof(fresh.bulk.state.index));
+    int error = bb_rebuild_prepared(&pair->config, &fresh.bulk.state.index, prepare_index, &fresh,
+                                    ret_recovered, ret_explain);
+    pair->config.index = &pair->table;
+    if (pair->lmdb == NULL)
         return error;
-    if (!confirmed(pair, options, &found, what))
-        return bb_explain(ret_explain, BB_ERR_CANCELLED,
-                          "%s: nothing was written, say yes or --yes", pair->index.path);
-    return write_index(pair, &found, ret_recovered, ret_explain);
+    bb_pair_close_index(pair);
+    int sync_error = bb_device_sync(&pair->index);
+    if (error == 0 && sync_error != 0)
+        error = bb_explain(ret_explain, sync_error, "%s: flush: %s, run it again", pair->index.path,
+                           bb_err_text(sync_error));
+    return error;
 }

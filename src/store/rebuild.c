@@ -2,9 +2,11 @@
  * The index from the data device alone: descriptor pages and journal. Owner: the caller's thread.
  *
  *   check everything -> mentioned and damaged pages, flush -> blocks in ranges of their hash, as
- * many as fit into memory, each range read from the pages and sorted -> anchor -> superblocks
+ * many as fit into memory, sorted -> anchor -> superblocks
  *
- * From the flush on the pages hold the whole state, so the ranges need no journal.
+ * The blocks of the first range, with enough memory the only one, are kept while everything is
+ * checked. The others are read from the pages, which hold the whole state from the flush on; so is
+ * the first one where a slot was bad, as a second reading may see another state.
  */
 #include "bb/recover.h"
 
@@ -14,6 +16,8 @@
 #include "bb/recovery.h"
 #include "bb/salvage.h"
 #include "bb/walk.h"
+
+#define RANGE_SLACK 32 /* a range is planned for all but a part of the memory */
 
 struct bb_rebuild {
     struct bb_recovery recovery;
@@ -25,6 +29,10 @@ struct bb_rebuild {
     uint32_t change_count;
     bool twice;              /* a block has two places; only when loss is accepted */
     struct bb_set index_set; /* what the index holds */
+    bool keeping;            /* blocks are kept while they are counted */
+    bool doubted;            /* a slot was bad */
+    struct bb_mentions kept; /* behind the journal's items, in their memory */
+    size_t capacity;         /* of that memory */
 };
 
 void bb_rebuild_placeholder(const struct bb_uuid *store, uint64_t unit, struct bb_hash *ret_hash)
@@ -38,6 +46,71 @@ void bb_rebuild_placeholder(const struct bb_uuid *store, uint64_t unit, struct b
     bb_hash_of(&name, sizeof(name), ret_hash);
 }
 
+static bool accepts_loss(const struct bb_rebuild *rebuild)
+{
+    return rebuild->recovery.config->repair.accept_loss;
+}
+
+/* ---- blocks in ranges of their hash ---- */
+
+/* Empties `blocks` for a range of hashes that fits: they are spread evenly. */
+static void begin_range(const struct bb_rebuild *rebuild, struct bb_mentions *blocks, uint64_t low)
+{
+    uint64_t count = bb_max_u64(rebuild->recovery.expected.count, rebuild->set.count);
+    uint64_t room = blocks->capacity - blocks->capacity / RANGE_SLACK;
+    uint64_t high = UINT64_MAX;
+    BB_ASSERT(room > 0);
+    if (count > room && UINT64_MAX / count * room < UINT64_MAX - low)
+        high = low + UINT64_MAX / count * room;
+    bb_mentions_begin(blocks, BB_BY_HASH, low, high);
+}
+
+static int collect_block(struct bb_rebuild *rebuild, struct bb_mentions *blocks,
+                         const struct bb_block *block)
+{
+    struct bb_mention mention = {.hash = block->hash,
+                                 .unit = block->unit,
+                                 .size = block->size,
+                                 .op = block->corrupt ? BB_ITEM_MARK : BB_ITEM_PUT};
+    int error = bb_mentions_add(blocks, &mention);
+    return error == 0 ? 0 : bb_recovery_contradicts(&rebuild->recovery, error, NULL);
+}
+
+/* Divides the memory between the items, which the walks load again, and the blocks. What is
+ * salvaged changes the pages later, so then nothing is kept. */
+static void keep_blocks(struct bb_rebuild *rebuild)
+{
+    struct bb_mentions *items = &rebuild->recovery.mentions;
+    uint64_t item_count = rebuild->recovery.found.item_count;
+    if (accepts_loss(rebuild) || item_count >= items->capacity / 2)
+        return;
+    size_t taken = (size_t)item_count + 1;
+    rebuild->capacity = items->capacity;
+    bb_mentions_init(&rebuild->kept, &items->array[taken],
+                     (items->capacity - taken) * sizeof(struct bb_mention), items->layout);
+    items->capacity = taken;
+    rebuild->keeping = true;
+}
+
+static void forget_blocks(struct bb_rebuild *rebuild)
+{
+    if (!rebuild->keeping)
+        return;
+    BB_ASSERT(rebuild->capacity > rebuild->recovery.mentions.capacity);
+    rebuild->recovery.mentions.capacity = rebuild->capacity;
+    rebuild->keeping = false;
+}
+
+static void doubt_kept(void *context, const struct bb_page *page, bool mentioned)
+{
+    struct bb_rebuild *rebuild = context;
+    (void)page;
+    (void)mentioned;
+    rebuild->doubted = true;
+}
+
+/* ---- what pages and journal hold ---- */
+
 static int count_block(void *context, const struct bb_block *block)
 {
     struct bb_rebuild *rebuild = context;
@@ -47,7 +120,7 @@ static int count_block(void *context, const struct bb_block *block)
         bb_rebuild_placeholder(&rebuild->recovery.super.store, block->unit, &placeholder);
         rebuild->placeholder_count += bb_hash_equal(&placeholder, &block->hash) ? 1 : 0;
     }
-    return 0;
+    return rebuild->keeping ? collect_block(rebuild, &rebuild->kept, block) : 0;
 }
 
 /* A salvage that was cut leaves blocks over older ones that the items bring back; it is about to be
@@ -63,11 +136,6 @@ static int pass_clash(void *context, const struct bb_block *first, const struct 
                       (unsigned long long)first->unit);
 }
 
-static bool accepts_loss(const struct bb_rebuild *rebuild)
-{
-    return rebuild->recovery.config->repair.accept_loss;
-}
-
 /* Reads all pages, with the items folded in. */
 static int count_all(struct bb_rebuild *rebuild, enum bb_walk_source source)
 {
@@ -76,6 +144,7 @@ static int count_all(struct bb_rebuild *rebuild, enum bb_walk_source source)
                            .source = source,
                            .all = true,
                            .visit = count_block,
+                           .damage = doubt_kept,
                            .clash = accepts_loss(rebuild) ? pass_clash : NULL,
                            .context = rebuild};
     report->slots_damaged = 0;
@@ -85,6 +154,8 @@ static int count_all(struct bb_rebuild *rebuild, enum bb_walk_source source)
     rebuild->source = source;
     rebuild->set = (struct bb_set){.count = 0};
     rebuild->placeholder_count = 0;
+    if (rebuild->keeping)
+        begin_range(rebuild, &rebuild->kept, 0);
     int error = bb_walk_run(&walk);
     rebuild->damaged_count = walk.damaged_count;
     report->blocks = rebuild->set.count;
@@ -120,7 +191,7 @@ static int check_set(struct bb_rebuild *rebuild)
                       (unsigned long long)recovery->expected.count);
 }
 
-static int check_all(struct bb_rebuild *rebuild, const struct bb_recover_config *config,
+static int check_all(struct bb_rebuild *rebuild, const struct bb_recover_config *config, bool keep,
                      struct bb_explain *explain)
 {
     struct bb_recovery *recovery = &rebuild->recovery;
@@ -141,6 +212,8 @@ static int check_all(struct bb_rebuild *rebuild, const struct bb_recover_config 
         recovery->verdicts.count = recovery->verdicts.undone_count = 0;
         recovery->expected = recovery->found.set;
     }
+    if (error == 0 && keep)
+        keep_blocks(rebuild);
     if (error == 0)
         error = count_all(rebuild, BB_WALK_PLACEHOLDERS);
     if (error == 0)
@@ -188,6 +261,7 @@ static int write_pages(struct bb_rebuild *rebuild)
                            .source = rebuild->source,
                            .all = rebuild->damaged_count > 0 || recovery->report.pages_lost > 0,
                            .write = true,
+                           .damage = doubt_kept,
                            .clash = accepts_loss(rebuild) ? pass_clash : NULL,
                            .context = rebuild};
     int error = bb_super_heal(recovery->config->io, &recovery->copies);
@@ -214,17 +288,6 @@ static int fold_slice(struct bb_rebuild *rebuild, const struct bb_anchor *anchor
     return error == 0 ? 0 : refuse_index(rebuild, error);
 }
 
-static int collect_block(void *context, const struct bb_block *block)
-{
-    struct bb_rebuild *rebuild = context;
-    struct bb_mention mention = {.hash = block->hash,
-                                 .unit = block->unit,
-                                 .size = block->size,
-                                 .op = block->corrupt ? BB_ITEM_MARK : BB_ITEM_PUT};
-    int error = bb_mentions_add(&rebuild->recovery.mentions, &mention);
-    return error == 0 ? 0 : bb_recovery_contradicts(&rebuild->recovery, error, NULL);
-}
-
 /* Blocks come in ascending order of units; `busy` is the one before. */
 static int check_free(struct bb_rebuild *rebuild, struct bb_block *busy,
                       const struct bb_block *block)
@@ -247,7 +310,7 @@ static int collect_range(struct bb_rebuild *rebuild, uint64_t low)
     const struct bb_super *super = &recovery->super;
     uint64_t total = bb_layout_pages(&super->layout, super->open_zone_count);
     struct bb_block busy = {.unit = 0};
-    bb_mentions_begin(&recovery->mentions, BB_BY_HASH, low, UINT64_MAX);
+    begin_range(rebuild, &recovery->mentions, low);
     for (uint64_t page = 0; page < total;) {
         bb_pages_begin(pages);
         while (page < total && pages->count < BB_PAGES_MAX)
@@ -270,7 +333,7 @@ static int collect_range(struct bb_rebuild *rebuild, uint64_t low)
                     .corrupt = entry.corrupt};
                 error = check_free(rebuild, &busy, &block);
                 if (error == 0)
-                    error = collect_block(rebuild, &block);
+                    error = collect_block(rebuild, &recovery->mentions, &block);
                 if (error != 0)
                     return error;
             }
@@ -290,9 +353,8 @@ static int refuse_twice(struct bb_rebuild *rebuild, const struct bb_mention *a,
                       (unsigned long long)b->unit);
 }
 
-static int fold_range(struct bb_rebuild *rebuild)
+static int fold_range(struct bb_rebuild *rebuild, const struct bb_mentions *mentions)
 {
-    const struct bb_mentions *mentions = &rebuild->recovery.mentions;
     const struct bb_index *index = rebuild->recovery.config->index;
     for (size_t i = 0; i < mentions->count; i++) {
         const struct bb_mention *block = &mentions->array[i];
@@ -309,6 +371,28 @@ static int fold_range(struct bb_rebuild *rebuild)
             return error;
     }
     return rebuild->change_count > 0 ? fold_slice(rebuild, NULL) : 0;
+}
+
+/* The blocks from `low` on into the index; *ret_high is the end of the range. */
+static int write_range(struct bb_rebuild *rebuild, uint64_t low, uint64_t *ret_high)
+{
+    struct bb_recovery *recovery = &rebuild->recovery;
+    struct bb_mentions *blocks = rebuild->keeping ? &rebuild->kept : &recovery->mentions;
+    int error = 0;
+    BB_ASSERT(!rebuild->keeping || low == 0);
+    if (rebuild->keeping)
+        bb_mentions_sort(blocks);
+    else
+        error = collect_range(rebuild, low);
+    if (error != 0)
+        return error;
+    recovery->report.passes++;
+    bb_recovery_progress(recovery, "writing the index", rebuild->index_set.count,
+                         rebuild->set.count);
+    error = fold_range(rebuild, blocks);
+    *ret_high = blocks->high;
+    forget_blocks(rebuild);
+    return error;
 }
 
 /* Where loss is accepted a lost DELETE may have left a block at its older place as well. */
@@ -355,15 +439,10 @@ static int write_index(struct bb_rebuild *rebuild)
     struct bb_recovery *recovery = &rebuild->recovery;
     uint64_t high;
     rebuild->changes = recovery->work; /* pages and changes take turns in the work memory */
+    if (rebuild->doubted)
+        forget_blocks(rebuild);
     for (uint64_t low = 0;; low = high + 1) {
-        int error = collect_range(rebuild, low);
-        high = recovery->mentions.high;
-        if (error != 0)
-            return error;
-        recovery->report.passes++;
-        bb_recovery_progress(recovery, "writing the index", rebuild->index_set.count,
-                             rebuild->set.count);
-        error = fold_range(rebuild);
+        int error = write_range(rebuild, low, &high);
         if (error != 0)
             return error;
         if (high == UINT64_MAX)
@@ -415,7 +494,7 @@ int bb_rebuild_check(const struct bb_recover_config *config, struct bb_recovered
                      struct bb_explain *ret_explain)
 {
     struct bb_rebuild rebuild;
-    int error = check_all(&rebuild, config, ret_explain);
+    int error = check_all(&rebuild, config, false, ret_explain);
     if (error == 0)
         result_of(&rebuild, ret_recovered);
     return error;
@@ -424,8 +503,20 @@ int bb_rebuild_check(const struct bb_recover_config *config, struct bb_recovered
 int bb_rebuild(const struct bb_recover_config *config, const struct bb_uuid *index_uuid,
                struct bb_recovered *ret_recovered, struct bb_explain *ret_explain)
 {
+    return bb_rebuild_prepared(config, index_uuid, NULL, NULL, ret_recovered, ret_explain);
+}
+
+int bb_rebuild_prepared(const struct bb_recover_config *config, const struct bb_uuid *index_uuid,
+                        bb_rebuild_prepare_fn *prepare, void *context,
+                        struct bb_recovered *ret_recovered, struct bb_explain *ret_explain)
+{
     struct bb_rebuild rebuild;
-    int error = check_all(&rebuild, config, ret_explain);
+    struct bb_recovered found;
+    int error = check_all(&rebuild, config, true, ret_explain);
+    if (error == 0 && prepare != NULL) {
+        result_of(&rebuild, &found);
+        error = prepare(context, &found, ret_explain);
+    }
     if (error == 0)
         error = check_fresh(&rebuild, index_uuid);
     if (error == 0 && !bb_planted(REBUILD_NO_PAGES))

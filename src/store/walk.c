@@ -87,14 +87,14 @@ static void report_damaged(struct run *run, const struct bb_page *page, bool men
     mentioned = mentioned || bb_planted(DAMAGE_EXCUSED);
     if (!mentioned || page->trust == BB_PAGE_LOST)
         walk->damaged_count++;
+    if (walk->damage != NULL)
+        walk->damage(walk->context, page, mentioned);
     if (walk->write)
         return;
     if (mentioned)
         report->slots_damaged += bad;
     else
         report->slots_unexcused += bad;
-    if (walk->damage != NULL)
-        walk->damage(walk->context, page, mentioned);
 }
 
 static void report_lost(struct run *run, const struct bb_page *page)

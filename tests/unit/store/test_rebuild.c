@@ -6,6 +6,7 @@
 
 #include "bb/bits.h"
 #include "bb/err.h"
+#include "bb/recovery.h"
 #include "bb/superblock.h"
 
 #include <setjmp.h>
@@ -76,6 +77,97 @@ static void whole_device_gives_the_same_index_and_a_new_identity(void **state)
     assert_int_equal(scribe_recover(scribe->sim, old, &recovered, &explain), BB_ERR_FOREIGN);
     assert_int_equal(scribe_recover(scribe->sim, scribe->mem, &recovered, &explain), 0);
     memindex_free(old);
+    scribe_free(scribe);
+}
+
+static uint64_t pages_read(struct scribe *scribe)
+{
+    return bb_sim_get_counts(scribe->sim)->submitted[BB_IO_DESCRIPTOR][BB_IO_READ];
+}
+
+static uint64_t ring_reads(struct scribe *scribe)
+{
+    return bb_sim_get_counts(scribe->sim)->submitted[BB_IO_JOURNAL][BB_IO_READ];
+}
+
+/* What one reading of all pages takes, and of the ring and of what follows the anchor. */
+static void whole_device_is_read_once(void **state)
+{
+    (void)state;
+    struct scribe *scribe = pages_in_use();
+    struct bb_recover_config config = {.io = scribe->io,
+                                       .scratch =
+                                           aligned_alloc(BB_UNIT_SIZE, BB_RECOVER_SCRATCH_MIN),
+                                       .scratch_size = BB_RECOVER_SCRATCH_MIN};
+    struct bb_recovered recovered;
+    struct bb_explain explain;
+    uint64_t pages = pages_read(scribe), ring = ring_reads(scribe);
+    assert_int_equal(bb_rebuild_check(&config, &recovered, &explain), 0);
+    uint64_t once = pages_read(scribe) - pages, ring_once = ring_reads(scribe) - ring;
+    assert_true(once > 0 && ring_once > 0);
+    pages = pages_read(scribe);
+    ring = ring_reads(scribe);
+    assert_int_equal(scribe_rebuild(scribe->sim, scribe->mem, &recovered, &explain), 0);
+    assert_int_equal(pages_read(scribe) - pages, once);
+    assert_int_equal(ring_reads(scribe) - ring, ring_once);
+    free(config.scratch);
+    scribe_free(scribe);
+}
+
+/* Only a second reading can tell what the pages hold then. */
+static void bad_slot_has_the_pages_read_again(void **state)
+{
+    (void)state;
+    struct scribe *scribe = pages_in_use();
+    struct bb_recovered recovered;
+    struct bb_explain explain;
+    uint64_t pages = pages_read(scribe);
+    assert_int_equal(scribe_rebuild(scribe->sim, scribe->mem, &recovered, &explain), 0);
+    uint64_t once = pages_read(scribe) - pages;
+    damage_slot(scribe, 1, 1 - newest_slot(scribe, 1));
+    pages = pages_read(scribe);
+    assert_int_equal(scribe_rebuild(scribe->sim, scribe->mem, &recovered, &explain), 0);
+    assert_true(pages_read(scribe) - pages > once);
+    assert_int_equal(recovered.report.blocks, 4);
+    scribe_free(scribe);
+}
+
+struct refusal {
+    uint64_t blocks;
+    unsigned calls;
+};
+
+static int refuse_found(void *context, const struct bb_recovered *found,
+                        struct bb_explain *ret_explain)
+{
+    struct refusal *refusal = context;
+    refusal->calls++;
+    refusal->blocks = found->report.blocks;
+    return bb_explain(ret_explain, BB_ERR_CANCELLED, "not today");
+}
+
+static void refusal_in_the_middle_leaves_the_device_alone(void **state)
+{
+    (void)state;
+    struct scribe *scribe = pages_in_use();
+    struct bb_recover_config config = {.io = scribe->io,
+                                       .scratch =
+                                           aligned_alloc(BB_UNIT_SIZE, BB_RECOVER_SCRATCH_MIN),
+                                       .scratch_size = BB_RECOVER_SCRATCH_MIN};
+    struct refusal refusal = {.calls = 0};
+    struct bb_recovered recovered;
+    struct bb_explain explain;
+    struct bb_hash before, after;
+    bb_sim_digest(scribe->sim, &before);
+    assert_int_equal(bb_rebuild_prepared(&config, &scribe->super.index, refuse_found, &refusal,
+                                         &recovered, &explain),
+                     BB_ERR_CANCELLED);
+    bb_sim_digest(scribe->sim, &after);
+    assert_true(bb_hash_equal(&before, &after));
+    assert_int_equal(refusal.calls, 1);
+    assert_int_equal(refusal.blocks, 4);
+    assert_string_equal(explain.text, "not today");
+    free(config.scratch);
     scribe_free(scribe);
 }
 
@@ -328,6 +420,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_device_gives_the_same_index_and_a_new_identity),
+        cmocka_unit_test(whole_device_is_read_once),
+        cmocka_unit_test(bad_slot_has_the_pages_read_again),
+        cmocka_unit_test(refusal_in_the_middle_leaves_the_device_alone),
         cmocka_unit_test(check_writes_nothing),
         cmocka_unit_test(index_that_is_not_fresh_is_refused),
         cmocka_unit_test(index_that_is_too_small_is_refused_before_anything_is_written),
