@@ -8,15 +8,16 @@ const CELL_MIN = 3;
 const MAP_HEIGHT = 330;
 const ROWS_SHOWN = 64;
 
-/* Figures of one cell: share used, free bytes, share of the free space that is split up. */
+/* Figures of one cell: share used, free bytes, share of the free space that is split up. Text is made
+ * when it is wanted: thousands of cells are painted, one is described. */
 function zoneCell(data, i) {
   const units = data.units[i];
   if (units === undefined) return null;
   const free = data.free_units[i];
   const whole = data.free_chunks[i] * 256;
   return {name: `Zone ${i}`, used: 1 - free / units, usedBytes: (units - free) * 4096, freeBytes: free * 4096,
-    split: free > 0 ? (free - whole) / free : 0, last: textOfCount(data.free_chunks[i]),
-    text: `${textOfCount(data.free_chunks[i])} of ${textOfCount(data.chunks[i])} chunks of 1 MiB are free as a whole`};
+    split: free > 0 ? (free - whole) / free : 0, last: () => textOfCount(data.free_chunks[i]),
+    text: () => `${textOfCount(data.free_chunks[i])} of ${textOfCount(data.chunks[i])} chunks of 1 MiB are free as a whole`};
 }
 
 function chunkCell(data, i) {
@@ -26,8 +27,8 @@ function chunkCell(data, i) {
   const order = data.largest_order[i];
   const largest = order < 0 ? 0 : 2 ** order;
   return {name: `Chunk ${i}`, used: 1 - free / units, usedBytes: (units - free) * 4096, freeBytes: free * 4096,
-    split: free > 0 ? (free - largest) / free : 0, last: textOfBytes(largest * 4096),
-    text: order < 0 ? "no free extent" : `largest free extent ${textOfBytes(largest * 4096)}`};
+    split: free > 0 ? (free - largest) / free : 0, last: () => textOfBytes(largest * 4096),
+    text: () => order < 0 ? "no free extent" : `largest free extent ${textOfBytes(largest * 4096)}`};
 }
 
 /* Red, green, blue of a colour of the style sheet, which are all written as #rrggbb. */
@@ -50,6 +51,7 @@ const map = (() => {
   const zones = {units: [], free_units: [], chunks: [], free_chunks: [], count: 0, next: 0};
   let chunks = {units: [], free_units: [], largest_order: [], count: 0, next: 0};
   let zone = null; /* the one that is open */
+  let seen = false; /* all of the zones, once */
   let alone = false; /* a device of one zone shows that */
   let chosen = 0;
   let firstRow = 0;
@@ -119,7 +121,7 @@ const map = (() => {
     const kind = zone === null ? "Zone" : "Chunk";
     if (cell === null) return `${kind} ${i}: not in use yet`;
     return `${cell.name}: ${textOfPercent(cell.used)} used, ${textOfBytes(cell.freeBytes)} free, `
-      + `${textOfPercent(cell.split)} of that split up, ${cell.text}.`;
+      + `${textOfPercent(cell.split)} of that split up, ${cell.text()}.`;
   }
 
   function legend() {
@@ -155,7 +157,7 @@ const map = (() => {
     for (let i = firstRow; i < end; i++) {
       const cell = cellAt(i);
       const texts = cell === null ? ["not in use yet", "", "", "", ""]
-        : [textOfPercent(cell.used), textOfBytes(cell.usedBytes), textOfBytes(cell.freeBytes), textOfPercent(cell.split), cell.last];
+        : [textOfPercent(cell.used), textOfBytes(cell.usedBytes), textOfBytes(cell.freeBytes), textOfPercent(cell.split), cell.last()];
       if (i - firstRow === body.children.length) {
         body.append(make("tr", {}, make("th", {scope: "row"}), ...texts.map(() => make("td"))));
       }
@@ -214,7 +216,7 @@ const map = (() => {
     into.next = piece[names[0]].length === 0 || end >= count ? 0 : end;
   }
 
-  /* One piece more; all of a zone that was just opened. */
+  /* One piece more; all of a device that was not seen yet or of a zone that was just opened. */
   async function turn(all) {
     if (zone === null) {
       const piece = await askFor("/status/zones?first=" + zones.next);
@@ -232,8 +234,12 @@ const map = (() => {
       if (piece === null || zone !== asked) return;
       take(chunks, piece, ["units", "free_units", "largest_order"], piece.chunks);
     }
+    if (level().next !== 0 && (all || !seen)) {
+      await turn(all);
+      return;
+    }
+    if (zone === null) seen = true;
     draw();
-    if (all && level().next !== 0) await turn(true);
   }
 
   function pointed(event) {
