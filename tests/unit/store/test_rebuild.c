@@ -171,6 +171,99 @@ static void refusal_in_the_middle_leaves_the_device_alone(void **state)
     scribe_free(scribe);
 }
 
+#define MANY 60000u /* blocks: more than 4 MiB hold, less than twice as many */
+
+static void seal_page(struct scribe *store, struct bb_disk_page *page, uint64_t number)
+{
+    for (unsigned slot = 0; slot < 2; slot++) {
+        struct bb_page_header header = {.page = number, .generation = 1 + slot, .covered = 1};
+        bb_page_seal(page, &store->super.store, &header);
+        uint64_t offset = bb_layout_slot_offset(&store->super.layout, number, slot);
+        assert_int_equal(bb_io_write(store->io, BB_IO_DESCRIPTOR, offset, page, sizeof(*page)), 0);
+    }
+}
+
+/* MANY blocks of one unit in the pages of one zone, counted in ret_set. */
+static void fill_pages(struct scribe *store, struct bb_disk_page *page, struct bb_set *ret_set)
+{
+    uint64_t pages = bb_layout_pages(&store->super.layout, 1);
+    uint64_t name = 0;
+    for (uint64_t number = 0; number < pages; number++) {
+        bb_page_init(page);
+        for (uint32_t slot = 0; slot < BB_PAGE_ENTRY_COUNT && name < MANY; slot++, name++) {
+            struct bb_entry entry = {.size = BB_UNIT_SIZE};
+            bb_hash_of(&name, sizeof(name), &entry.hash);
+            bb_entry_set(page, slot, &entry);
+            bb_set_add(ret_set, &entry.hash, page_unit(store, number, slot), entry.size);
+        }
+        seal_page(store, page, number);
+    }
+    assert_int_equal(name, MANY);
+}
+
+/* Three records: the first one, the one that ends a checkpoint of `set`, and one that says so. */
+static void write_ring(struct scribe *store, const struct bb_set *set, void *buf)
+{
+    struct bb_anchor anchor = {.sequence = 0};
+    struct bb_digest previous = {.bytes = {0}};
+    for (uint64_t sequence = 0; sequence < 3; sequence++) {
+        struct bb_record record = {.store = store->super.store,
+                                   .epoch = 1,
+                                   .sequence = sequence,
+                                   .position = sequence,
+                                   .durable = sequence,
+                                   .previous = previous,
+                                   .anchor = anchor};
+        bb_record_encode(&record, 0, buf);
+        assert_int_equal(bb_io_write(store->io, BB_IO_JOURNAL,
+                                     store->super.layout.journal_offset + sequence * BB_UNIT_SIZE,
+                                     buf, BB_UNIT_SIZE),
+                         0);
+        previous = record.digest;
+        anchor =
+            (struct bb_anchor){.sequence = sequence, .position = sequence, .digest = record.digest};
+        if (sequence == 0)
+            store->super.anchor = anchor;
+        else
+            anchor.set = *set;
+    }
+}
+
+static void more_blocks_than_memory_are_written_in_two_shares(void **state)
+{
+    (void)state;
+    struct bb_sim_config sim = {.size = 400 * BB_MIB, .seed = 1, .in_order = true};
+    struct memindex_config slices = {.slice_max = 1000};
+    struct scribe *store = calloc(1, sizeof(*store)); /* of it sim, io, mem and super */
+    void *buf = aligned_alloc(BB_UNIT_SIZE, BB_UNIT_SIZE);
+    struct bb_set set = {.count = 0};
+    struct bb_recovered recovered;
+    struct bb_explain explain;
+    assert_true(store != NULL && buf != NULL);
+    store->sim = bb_sim_open(&sim);
+    store->mem = memindex_new(&slices);
+    store->io = bb_sim_io(store->sim);
+    store->super = (struct bb_super){.store = {{1}},
+                                     .index = {{2}},
+                                     .epoch = 1,
+                                     .open_zone_count = 1,
+                                     .logical_sector = store->io->logical_sector,
+                                     .physical_sector = store->io->physical_sector};
+    assert_int_equal(
+        bb_layout_make(sim.size, 8 * BB_MIB, BB_ZONE_SIZE_DEFAULT, &store->super.layout), 0);
+    fill_pages(store, buf, &set);
+    write_ring(store, &set, buf);
+    store->super.epoch_first_sequence = 0;
+    assert_int_equal(bb_super_write(store->io, &store->super), 0);
+    assert_int_equal(scribe_rebuild(store->sim, store->mem, &recovered, &explain), 0);
+    assert_int_equal(recovered.report.blocks, MANY);
+    assert_int_equal(memindex_count(store->mem), MANY);
+    /* one for the walk, two for the index */
+    assert_int_equal(recovered.report.passes, 3);
+    free(buf);
+    scribe_free(store);
+}
+
 static void check_writes_nothing(void **state)
 {
     (void)state;
@@ -421,6 +514,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_device_gives_the_same_index_and_a_new_identity),
         cmocka_unit_test(whole_device_is_read_once),
+        cmocka_unit_test(more_blocks_than_memory_are_written_in_two_shares),
         cmocka_unit_test(bad_slot_has_the_pages_read_again),
         cmocka_unit_test(refusal_in_the_middle_leaves_the_device_alone),
         cmocka_unit_test(check_writes_nothing),
