@@ -16,7 +16,8 @@ LOG=/run/words
 bad()
 {
     echo "FAILED: $*"
-    systemctl status --no-pager --lines=25 "${unit:-bbd}" 2>&1 | cut -c1-180 | sed 's/^/    /'
+    systemctl status --no-pager --lines=0 "${unit:-bbd}" 2>&1 | cut -c1-180 | sed 's/^/    /'
+    journalctl --no-pager --output=cat --lines=8 -u "${unit:-bbd}" 2>&1 | cut -c1-180 | sed 's/^/    /'
     tail -n 12 "$LOG" 2>/dev/null | sed 's/^/    /'
     dmesg | tail -n 5 | sed 's/^/    /'
 }
@@ -110,9 +111,13 @@ uuid_find()
 
 # ---- first boot ----
 
+# install: in two steps, so that udev reads the rules before there is the group that they name
 install()
 {
-    says "system: the package is installed" dpkg -i /vm/*.deb
+    says "system: the package is unpacked" dpkg --unpack /vm/*.deb
+    sleep 4 # udev looks for new rules every 3 s
+    udevadm trigger --settle --subsystem-match=block
+    says "system: the package is configured" dpkg --configure buddy-blocks
     equal "$(getent passwd buddy-blocks | cut -d: -f7)" /usr/sbin/nologin "system: it brings its user"
     equal "$(stat --format='%U %a' $ETC/tokens $ETC/admin.token | tr '\n' ' ')" \
         "buddy-blocks 600 root 600 " "system: and a token, readable for root"
