@@ -176,6 +176,33 @@ int bb_lmdb_format(const struct bb_device *device, const char *runtime_dir)
     return rc;
 }
 
+static bool same_device(int fd, const struct bb_device *device)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return false;
+    return device->is_block ? S_ISBLK(st.st_mode) && st.st_rdev == device->number
+                            : st.st_dev == device->number && st.st_ino == device->inode;
+}
+
+/* Through the kernel's cache, where LMDB will look for the same pages. */
+static int check_pages(const struct bb_device *device, const void *head,
+                       const struct bb_lmdb_meta *meta)
+{
+    struct bb_device cached = *device;
+    cached.fd = open(device->path, O_RDONLY | O_CLOEXEC);
+    cached.direct = false;
+    if (cached.fd < 0)
+        return -errno;
+    int rc = same_device(cached.fd, device) ? 0 : BB_ERR_REFUSED;
+    if (rc == 0) {
+        bb_lmdbreadin_ask(cached.fd, (meta->last_page + 1) * meta->page_size);
+        rc = bb_lmdbtree_check(&cached, head, meta);
+    }
+    close(cached.fd);
+    return rc;
+}
+
 static int check_device(const struct bb_device *device, struct bb_lmdb_meta *ret_meta)
 {
     struct bb_arena arena;
@@ -190,7 +217,7 @@ static int check_device(const struct bb_device *device, struct bb_lmdb_meta *ret
     if (rc == 0)
         rc = bb_lmdb_check_metas(head, LMDB_HEAD_SIZE, device->size, ret_meta);
     if (rc == 0)
-        rc = bb_lmdbtree_check(device, head, ret_meta);
+        rc = check_pages(device, head, ret_meta);
     bb_arena_close(&arena);
     return rc;
 }
@@ -231,15 +258,10 @@ static int make_link(struct bb_lmdb *lmdb, const struct bb_device *device, const
 static int check_identity(struct bb_lmdb *lmdb, const struct bb_device *device)
 {
     mdb_filehandle_t fd;
-    struct stat st;
     int rc = mdb_env_get_fd(lmdb->env, &fd);
     if (rc != 0)
         return bb_lmdb_error(rc);
-    if (fstat(fd, &st) < 0)
-        return -errno;
-    bool same = device->is_block ? S_ISBLK(st.st_mode) && st.st_rdev == device->number
-                                 : st.st_dev == device->number && st.st_ino == device->inode;
-    return same ? 0 : BB_ERR_REFUSED;
+    return same_device(fd, device) ? 0 : BB_ERR_REFUSED;
 }
 
 static int open_databases(struct bb_lmdb *lmdb)

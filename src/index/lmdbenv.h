@@ -49,6 +49,9 @@ int bb_lmdb_error(int rc);
 BB_MUST_USE int bb_lmdbreader_begin(struct bb_lmdb *lmdb, struct bb_lmdb_reader *reader);
 void bb_lmdbreader_end(struct bb_lmdb_reader *reader);
 
+/* Asks the kernel for the first `size` bytes, where they fit into half of the free memory. */
+void bb_lmdbreadin_ask(int fd, uint64_t size);
+
 /* Counts pages in the snapshot of `txn`. */
 BB_MUST_USE int bb_lmdbroom_count(struct bb_lmdb *lmdb, MDB_txn *txn,
                                   struct bb_lmdb_stats *ret_stats);

@@ -84,10 +84,11 @@ BB_STATIC_ASSERT(sizeof(struct lmdb_disk_node) == 8);
 /* Whether the numbers of a database fit each other and `last_page`. */
 bool bb_lmdbmeta_db_plausible(const struct lmdb_disk_db *db, uint64_t last_page);
 
-/* What the meta page alone cannot say: the main database holds exactly our two, the free list can
- * be read to its end and is that of this transaction, and no root stands on it. A wrong root would
- * make LMDB crash, or reuse live pages. `head` is LMDB_HEAD_SIZE bytes that passed
- * bb_lmdb_check_metas as *meta. Start-up only. */
+/* What the meta page alone cannot say: the main database holds exactly our two, every page of the
+ * trees is one that LMDB could have written there, keys and separators are in order, the free list
+ * can be read to its end and is that of this transaction, and no page is used twice. On others LMDB
+ * would crash, miss blocks, or reuse live pages. `head` is LMDB_HEAD_SIZE bytes that passed
+ * bb_lmdb_check_metas as *meta. Reads every page in use. Start-up only. */
 BB_MUST_USE int bb_lmdbtree_check(const struct bb_device *device, const void *head,
                                   const struct bb_lmdb_meta *meta);
 

@@ -27,15 +27,18 @@ static uint64_t memory_to_use(void)
     return kib * BB_KIB / 2;
 }
 
-void bb_lmdb_read_in(struct bb_lmdb *lmdb)
+void bb_lmdbreadin_ask(int fd, uint64_t size)
 {
-    MDB_envinfo info;
-    mdb_filehandle_t fd;
-    if (mdb_env_info(lmdb->env, &info) != 0 || mdb_env_get_fd(lmdb->env, &fd) != 0)
-        return;
-    uint64_t size = ((uint64_t)info.me_last_pgno + 1) * lmdb->page_size;
     if (size > memory_to_use())
         return; /* it would only push out what was read first */
     for (uint64_t offset = 0; offset < size; offset += STEP)
         (void)posix_fadvise(fd, (off_t)offset, STEP, POSIX_FADV_WILLNEED);
+}
+
+void bb_lmdb_read_in(struct bb_lmdb *lmdb)
+{
+    MDB_envinfo info;
+    mdb_filehandle_t fd;
+    if (mdb_env_info(lmdb->env, &info) == 0 && mdb_env_get_fd(lmdb->env, &fd) == 0)
+        bb_lmdbreadin_ask(fd, ((uint64_t)info.me_last_pgno + 1) * lmdb->page_size);
 }

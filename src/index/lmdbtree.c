@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reads the main database and the free list of an index before LMDB does.
+ * Reads all pages of an index that are in use before LMDB does.
  *
- * A flipped bit in a root makes LMDB follow a page of another tree or of an older transaction. The
- * main database has a known shape: one leaf with our two names. The free list is walked whole: its
- * numbers must be those of the meta page, its newest key this transaction (an older list ends with
- * an older one), and no root may stand on it (an older root always does). Block pages are not read:
- * they have no checksum, count and set hash speak for them.
+ * LMDB asserts, or follows wild offsets, on a page that is not one of its own, and takes a page of
+ * another tree or of an older transaction for a good one. The main database has a known shape: one
+ * leaf with our two names. The block tree is walked whole, in the order of its keys, which its
+ * separators must keep: a wrong one would hide blocks. So is the free list: its newest key is this
+ * transaction (an older list ends with an older one). Numbers are those of the meta page, and no
+ * page is used twice or free as well. Values have no checksum: count and set hash speak for them.
  */
 #include "bb/arena.h"
 #include "bb/err.h"
@@ -13,7 +14,7 @@
 #include "lmdbpage.h"
 
 #define RUN_PIECE (1u << 20)
-#define ROOT_COUNT 4
+#define BLOCK_KEY_SIZE sizeof(struct bb_hash)
 
 struct level {
     uint8_t *page;
@@ -25,12 +26,14 @@ struct reader {
     uint32_t page_size;
     uint64_t last_page;
     uint64_t transaction;
-    uint64_t roots[ROOT_COUNT]; /* pages that must not be free */
+    uint64_t *taken; /* a bit for each page: part of a tree, or free */
     struct level levels[LMDB_DEPTH_MAX];
     uint8_t *run; /* RUN_PIECE bytes of an overflow run */
     uint64_t branch_pages, leaf_pages, overflow_pages, entries;
     uint64_t free_pages;
     uint64_t last_key;
+    uint8_t floor[BLOCK_KEY_SIZE]; /* the next key of the block tree is above */
+    bool floor_allowed;            /* or equal: no block has it yet */
 };
 
 static struct lmdb_disk_header page_header(const uint8_t *page)
@@ -38,6 +41,35 @@ static struct lmdb_disk_header page_header(const uint8_t *page)
     struct lmdb_disk_header header;
     memcpy(&header, page, sizeof(header));
     return header;
+}
+
+static uint32_t node_size(const struct lmdb_disk_node *node)
+{
+    return (uint32_t)bb_le16_get(node->low) | (uint32_t)bb_le16_get(node->high) << 16;
+}
+
+/* Node offsets and sizes: LMDB packs nodes at the end of the page and moves them by these. */
+static bool nodes_fit(const uint8_t *page, uint32_t page_size, unsigned flags, unsigned count)
+{
+    unsigned upper = bb_le16_get(page_header(page).upper);
+    uint64_t used = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct bb_le16 slot;
+        struct lmdb_disk_node node;
+        memcpy(&slot, page + sizeof(struct lmdb_disk_header) + 2 * i, sizeof(slot));
+        unsigned offset = bb_le16_get(slot);
+        if (offset < upper || offset % 2 != 0 || offset + sizeof(node) > page_size)
+            return false;
+        memcpy(&node, page + offset, sizeof(node));
+        uint64_t size = sizeof(node) + bb_le16_get(node.key_size);
+        if (flags == LMDB_P_LEAF)
+            size += (bb_le16_get(node.flags) & LMDB_F_BIGDATA) != 0 ? 8 : node_size(&node);
+        size += size % 2;
+        if (size > page_size - offset)
+            return false;
+        used += size;
+    }
+    return used == page_size - upper;
 }
 
 /* Reads a page of a tree; *ret_count is its number of nodes. */
@@ -55,8 +87,22 @@ static int read_page(const struct reader *reader, uint64_t number, unsigned flag
     if (bb_le64_get(header.page) != number || bb_le16_get(header.flags) != flags ||
         lower < sizeof(header) + 2 || lower > upper || upper > reader->page_size || lower % 2 != 0)
         return BB_ERR_INDEX_DAMAGED;
-    *ret_count = (lower - (unsigned)sizeof(header)) / 2;
+    unsigned count = (lower - (unsigned)sizeof(header)) / 2;
+    if (!nodes_fit(page, reader->page_size, flags, count))
+        return BB_ERR_INDEX_DAMAGED;
+    *ret_count = count;
     return 0;
+}
+
+/* False: it was taken before. */
+static bool take_page(struct reader *reader, uint64_t number)
+{
+    uint64_t bit = 1ull << number % 64;
+    BB_ASSERT(number <= reader->last_page);
+    if ((reader->taken[number / 64] & bit) != 0)
+        return false;
+    reader->taken[number / 64] |= bit;
+    return true;
 }
 
 struct node {
@@ -94,11 +140,6 @@ static uint64_t node_child(const struct lmdb_disk_node *node)
            (uint64_t)bb_le16_get(node->flags) << 32;
 }
 
-static uint32_t node_size(const struct lmdb_disk_node *node)
-{
-    return (uint32_t)bb_le16_get(node->low) | (uint32_t)bb_le16_get(node->high) << 16;
-}
-
 static uint64_t get_u64(const uint8_t *bytes)
 {
     uint64_t value;
@@ -128,11 +169,8 @@ static int list_feed(struct reader *reader, struct list *list, const uint8_t *by
         }
         if (list->left == 0)
             return 0;
-        if (value < 2 || value >= list->previous)
+        if (value < 2 || value >= list->previous || !take_page(reader, value))
             return BB_ERR_INDEX_DAMAGED;
-        for (unsigned i = 0; i < ROOT_COUNT; i++)
-            if (value == reader->roots[i])
-                return BB_ERR_INDEX_DAMAGED;
         list->previous = value;
         list->left--;
         reader->free_pages++;
@@ -146,6 +184,9 @@ static int read_run(struct reader *reader, struct list *list, uint64_t first, ui
     uint64_t pages = (header_size + size + reader->page_size - 1) / reader->page_size;
     if (first < 2 || first > reader->last_page || pages > reader->last_page - first + 1)
         return BB_ERR_INDEX_DAMAGED;
+    for (uint64_t i = 0; i < pages; i++)
+        if (!take_page(reader, first + i))
+            return BB_ERR_INDEX_DAMAGED;
     uint64_t end = header_size + size;
     for (uint64_t at = 0; at < end; at += RUN_PIECE) {
         uint64_t length = pages * reader->page_size - at;
@@ -209,11 +250,15 @@ static int push(struct reader *reader, uint64_t number, unsigned depth, unsigned
     level->next = 0;
     reader->leaf_pages += leaf;
     reader->branch_pages += !leaf;
-    /* A tree that loops back on itself would never end. */
-    return reader->leaf_pages + reader->branch_pages > reader->last_page ? BB_ERR_INDEX_DAMAGED : 0;
+    return take_page(reader, number) ? 0 : BB_ERR_INDEX_DAMAGED; /* else it might never end */
 }
 
-static int walk_free(struct reader *reader, const struct lmdb_disk_db *db)
+typedef int node_fn(struct reader *reader, const struct node *node);
+
+/* Calls `leaf` for every node of the leaves and `branch`, unless NULL, for every node of the
+ * branches but the first of each page, whose key is not looked at; in the order of keys. */
+static int walk(struct reader *reader, const struct lmdb_disk_db *db, node_fn *leaf,
+                node_fn *branch)
 {
     unsigned height = bb_le16_get(db->depth);
     unsigned depth = 0;
@@ -230,25 +275,80 @@ static int walk_free(struct reader *reader, const struct lmdb_disk_db *db)
             depth--;
             continue;
         }
+        bool first = level->next == 0;
         rc = get_node(reader, level->page, level->next++, &node);
-        if (rc == 0 && depth + 1 == height)
-            rc = free_node(reader, &node);
-        else if (rc == 0)
+        if (rc == 0 && depth + 1 == height) {
+            rc = leaf(reader, &node);
+            continue;
+        }
+        if (rc == 0 && branch != NULL)
+            rc = first ? (level->count < 2 ? BB_ERR_INDEX_DAMAGED : 0) : branch(reader, &node);
+        if (rc == 0)
             rc = push(reader, node_child(&node.head), ++depth, height);
     }
     return rc;
 }
 
-static int check_free(struct reader *reader, const struct lmdb_disk_db *db)
+/* Walks a tree from its root and compares what was counted. */
+static int walk_db(struct reader *reader, const struct lmdb_disk_db *db, node_fn *leaf,
+                   node_fn *branch)
 {
-    int rc = walk_free(reader, db);
+    reader->branch_pages = reader->leaf_pages = reader->overflow_pages = reader->entries = 0;
+    int rc = walk(reader, db, leaf, branch);
     if (rc < 0)
         return rc;
-    if (reader->branch_pages != bb_le64_get(db->branch_pages) ||
-        reader->leaf_pages != bb_le64_get(db->leaf_pages) ||
-        reader->overflow_pages != bb_le64_get(db->overflow_pages) ||
-        reader->entries != bb_le64_get(db->entries))
+    return reader->branch_pages == bb_le64_get(db->branch_pages) &&
+                   reader->leaf_pages == bb_le64_get(db->leaf_pages) &&
+                   reader->overflow_pages == bb_le64_get(db->overflow_pages) &&
+                   reader->entries == bb_le64_get(db->entries)
+               ? 0
+               : BB_ERR_INDEX_DAMAGED;
+}
+
+/* ---- blocks ---- */
+
+static int block_key(struct reader *reader, const struct node *node, bool separator)
+{
+    if (node->key_size != BLOCK_KEY_SIZE)
         return BB_ERR_INDEX_DAMAGED;
+    int order = memcmp(node->key, reader->floor, BLOCK_KEY_SIZE);
+    if (order < 0 || (order == 0 && !reader->floor_allowed))
+        return BB_ERR_INDEX_DAMAGED;
+    memcpy(reader->floor, node->key, BLOCK_KEY_SIZE);
+    reader->floor_allowed = separator;
+    return 0;
+}
+
+static int block_leaf(struct reader *reader, const struct node *node)
+{
+    if (bb_le16_get(node->head.flags) != 0 ||
+        node_size(&node->head) != sizeof(struct bb_disk_index_value))
+        return BB_ERR_INDEX_DAMAGED;
+    reader->entries++;
+    return block_key(reader, node, false);
+}
+
+static int block_branch(struct reader *reader, const struct node *node)
+{
+    return block_key(reader, node, true);
+}
+
+static int state_leaf(struct reader *reader, const struct node *node)
+{
+    if (bb_le16_get(node->head.flags) != 0 || node->key_size != strlen(BB_INDEX_STATE_KEY) ||
+        memcmp(node->key, BB_INDEX_STATE_KEY, node->key_size) != 0)
+        return BB_ERR_INDEX_DAMAGED;
+    reader->entries++;
+    return 0;
+}
+
+/* ---- everything ---- */
+
+static int check_free(struct reader *reader, const struct lmdb_disk_db *db)
+{
+    int rc = walk_db(reader, db, free_node, NULL);
+    if (rc < 0)
+        return rc;
     /* The first transaction frees nothing, each later one at least the main database's old leaf. */
     if (reader->transaction > 1 && reader->last_key != reader->transaction)
         return BB_ERR_INDEX_DAMAGED;
@@ -295,23 +395,17 @@ static uint64_t db_pages(const struct lmdb_disk_db *db)
 static int check_all(struct reader *reader, const struct lmdb_disk_meta *meta)
 {
     struct lmdb_disk_db dbs[2];
-    unsigned count;
     int rc = check_main(reader, &meta->main, dbs);
     if (rc < 0)
         return rc;
-    for (unsigned i = 0; i < 2; i++) {
-        reader->roots[i] = bb_le64_get(dbs[i].root);
-        if (reader->roots[i] == LMDB_NO_PAGE)
-            continue;
-        rc = read_page(reader, reader->roots[i],
-                       bb_le16_get(dbs[i].depth) == 1 ? LMDB_P_LEAF : LMDB_P_BRANCH,
-                       reader->levels[0].page, &count);
-        if (rc < 0)
-            return rc;
-    }
-    reader->roots[2] = bb_le64_get(meta->main.root);
-    reader->roots[3] = bb_le64_get(meta->free.root);
-    rc = check_free(reader, &meta->free);
+    if (!take_page(reader, bb_le64_get(meta->main.root)) || bb_le64_get(dbs[1].entries) > 1)
+        return BB_ERR_INDEX_DAMAGED;
+    reader->floor_allowed = true;
+    rc = walk_db(reader, &dbs[0], block_leaf, block_branch);
+    if (rc == 0)
+        rc = walk_db(reader, &dbs[1], state_leaf, NULL);
+    if (rc == 0)
+        rc = check_free(reader, &meta->free);
     if (rc < 0)
         return rc;
     uint64_t used =
@@ -329,7 +423,8 @@ int bb_lmdbtree_check(const struct bb_device *device, const void *head,
     memcpy(&newest, (const uint8_t *)head + at, sizeof(newest));
     BB_ASSERT(bb_le64_get(newest.transaction) == meta->transaction);
     size_t pages_size = LMDB_DEPTH_MAX * (size_t)meta->page_size;
-    int rc = bb_arena_open(pages_size + RUN_PIECE, false, false, &arena);
+    size_t taken_size = (size_t)(meta->last_page / 64 + 1) * sizeof(uint64_t);
+    int rc = bb_arena_open(pages_size + RUN_PIECE + taken_size, false, false, &arena);
     if (rc < 0)
         return rc;
     struct reader reader = {.device = device,
@@ -339,7 +434,8 @@ int bb_lmdbtree_check(const struct bb_device *device, const void *head,
     for (unsigned i = 0; i < LMDB_DEPTH_MAX; i++)
         reader.levels[i].page = bb_arena_alloc(&arena, meta->page_size, BB_UNIT_SIZE);
     reader.run = bb_arena_alloc(&arena, RUN_PIECE, BB_UNIT_SIZE);
-    BB_ASSERT(reader.run != NULL);
+    reader.taken = bb_arena_alloc(&arena, taken_size, sizeof(uint64_t));
+    BB_ASSERT(reader.taken != NULL); /* and what came before */
     rc = check_all(&reader, &newest);
     bb_arena_close(&arena);
     return rc;
