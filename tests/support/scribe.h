@@ -17,7 +17,9 @@
 #include "bb/sim.h"
 #include "memindex.h"
 
+#ifndef SCRIBE_KEYS /* a program with scribes of its own may have more */
 #define SCRIBE_KEYS 24
+#endif
 #define SCRIBE_ITEMS_MAX 4096
 #define SCRIBE_PAST_MAX 256
 
