@@ -8,6 +8,7 @@
 #include "explore.h"
 
 #include "bb/err.h"
+#include "pace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -443,7 +444,7 @@ static uint64_t run_script(const char *name, const struct rig_config *script,
 
 int main(int argc, char **argv)
 {
-    uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 2;
+    uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : pace_is_quick() ? 1 : 2;
     const char *env = getenv("BB_SEED");
     uint64_t first = argc > 2      ? strtoull(argv[2], NULL, 10)
                      : env != NULL ? strtoull(env, NULL, 10)

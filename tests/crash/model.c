@@ -6,6 +6,7 @@
 #include "rig.h"
 
 #include "bb/err.h"
+#include "pace.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -190,7 +191,7 @@ static void run_store(uint64_t seed, uint64_t ops, struct totals *totals)
 
 int main(int argc, char **argv)
 {
-    uint64_t ops = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000;
+    uint64_t ops = argc > 1 ? strtoull(argv[1], NULL, 10) : pace_is_quick() ? 200000 : 1000000;
     const char *env = getenv("BB_SEED");
     uint64_t seed = argc > 2      ? strtoull(argv[2], NULL, 10)
                     : env != NULL ? strtoull(env, NULL, 10)

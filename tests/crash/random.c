@@ -14,6 +14,7 @@
 #include "explore.h"
 
 #include "bb/err.h"
+#include "pace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,8 +245,7 @@ static bool canary(void)
 int main(int argc, char **argv)
 {
     const char *env = getenv("BB_SEED");
-    const char *pace = getenv("BB_PACE");
-    bool quick = pace != NULL && strcmp(pace, "quick") == 0;
+    bool quick = pace_is_quick();
     uint64_t runs = argc > 1 ? strtoull(argv[1], NULL, 10) : quick ? 1 : 4;
     uint64_t first = argc > 2      ? strtoull(argv[2], NULL, 10)
                      : env != NULL ? strtoull(env, NULL, 10)

@@ -18,6 +18,7 @@
 #include "explore.h"
 
 #include "bb/err.h"
+#include "pace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -337,8 +338,7 @@ int main(int argc, char **argv)
 {
     const char *env = getenv("BB_SEED");
     uint64_t seed = argument(argc, argv, 1, env != NULL ? strtoull(env, NULL, 10) : 1);
-    const char *pace = getenv("BB_PACE");
-    bool quick = pace != NULL && strcmp(pace, "quick") == 0;
+    bool quick = pace_is_quick();
     unsigned length = (unsigned)argument(argc, argv, 2, quick ? 3 : 4);
     uint64_t more = argument(argc, argv, 3, 0);
     unsigned lmdb = (unsigned)argument(argc, argv, 4, quick ? 2 : 3);

@@ -72,9 +72,15 @@ build_tree()
     return 1
 }
 
-# Sets targets from BUILD_TARGETS.
+# Sets targets from BUILD_TARGETS, or to the programs of ctest's label BUILD_LABEL.
 build_targets()
 {
+    if [ -n "${BUILD_LABEL:-}" ]; then
+        mapfile -t targets < <(ctest --test-dir "build/$1" -N -L "^$BUILD_LABEL\$" |
+            sed -n 's/^ *Test *#[0-9]*: //p')
+        [ "${#targets[@]}" -gt 0 ]
+        return
+    fi
     [ -n "${BUILD_TARGETS:-}" ] || return 0
     mapfile -t targets < <(ninja -C "build/$1" -t targets all |
         sed -n "s/^\(${BUILD_TARGETS/\%/[a-z0-9_]*}\): .*/\1/p")
@@ -225,7 +231,7 @@ fuzz_run()
     rmdir "build/scratch/fuzz-$name" 2>/dev/null
 }
 
-# Both trees are built by clang, so that its warnings are seen as well.  Random tests take the pace
+# Both trees are built by clang, the first in full, so that its warnings are seen as well.  Random tests take the pace
 # "quick" here.
 group_sanitizers()
 {
@@ -235,7 +241,7 @@ group_sanitizers()
     BUILD_GROUP=sanitizers
     build_tree address -DBB_SANITIZE=address -DCMAKE_C_COMPILER=clang &&
         ctest_run sanitizers build/address address -L '^(unit|crash)$'
-    build_tree thread -DBB_SANITIZE=thread -DCMAKE_C_COMPILER=clang &&
+    BUILD_LABEL=threads build_tree thread -DBB_SANITIZE=thread -DCMAKE_C_COMPILER=clang &&
         ctest_run sanitizers build/thread thread -L '^threads$'
     ctest_command=(ctest) BB_PACE=$pace
     scripts_run sanitizers
