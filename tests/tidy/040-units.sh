@@ -38,7 +38,7 @@ else
     skipped=2
 fi
 
-rule='^[A-Z]+(\{[A-Za-z_]+\})?(==|!=|\+=|=|:=)"[^"]*"(, [A-Z]+(\{[A-Za-z_]+\})?(==|!=|\+=|=|:=)"[^"]*")*$'
+rule='^[A-Z]+(\{[.A-Za-z_]+\})?(==|!=|\+=|=|:=)"[^"]*"(, [A-Z]+(\{[.A-Za-z_]+\})?(==|!=|\+=|=|:=)"[^"]*")*$'
 ! grep -vE '^(#.*)?$' udev/65-buddy-blocks.rules | grep -vE "$rule"
 check "udev/65-buddy-blocks.rules is a list of comparisons and assignments" $?
 for half in data index; do
@@ -50,7 +50,8 @@ done
 grep -q 'SYSTEMD_WANTS}+="bbd@$env{BUDDY_BLOCKS_STORE}.service"' udev/65-buddy-blocks.rules
 check "udev starts bbd@.service" $?
 user=$(sed -n 's/^User=//p' systemd/bbd.service)
-grep -q "GROUP=\"$user\"" udev/65-buddy-blocks.rules
+grep -q "^ENV{.BUDDY_BLOCKS_GROUP}=\"$user\"" udev/65-buddy-blocks.rules &&
+    ! grep 'GROUP="' udev/65-buddy-blocks.rules | grep -v 'GROUP="$env{.BUDDY_BLOCKS_GROUP}"'
 check "the rules give the devices to the group of the unit's user" $?
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
