@@ -121,6 +121,7 @@ struct bb_store_status {
     bool writable, stopped;
     int fatal;
     uint64_t block_count, used_units, total_units, free_units, quarantined_units;
+    uint64_t padding_bytes; /* in used_units, behind the bytes of blocks */
     int largest_order;
     uint32_t zone_count, open_zone_count;
     uint64_t sequence, durable, epoch;

@@ -227,6 +227,8 @@ static void add_space(struct bb_sheet *sheet, const struct bb_store_status *stat
           status->total_units * BB_UNIT_SIZE);
     gauge(sheet, "space_used_bytes", "Bytes of extents in use, padding included.",
           status->used_units * BB_UNIT_SIZE);
+    gauge(sheet, "space_padding_bytes", "Bytes in use behind the end of blocks.",
+          status->padding_bytes);
     gauge(sheet, "space_free_bytes", "Free bytes.", status->free_units * BB_UNIT_SIZE);
     gauge(sheet, "space_quarantined_bytes", "Bytes that a failed write took out of use.",
           status->quarantined_units * BB_UNIT_SIZE);

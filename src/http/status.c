@@ -77,12 +77,12 @@ static void add_engine(struct bb_sheet *sheet, const struct bb_store_status *sta
         status->largest_order < 0 ? 0 : (uint64_t)BB_UNIT_SIZE << status->largest_order;
     bb_sheet_add(sheet,
                  ",\"blocks\":%" PRIu64 ",\"space\":{\"total\":%" PRIu64 ",\"used\":%" PRIu64
-                 ",\"free\":%" PRIu64 ",\"quarantined\":%" PRIu64 ",\"largest_free\":%" PRIu64
-                 ",\"zones\":%u,\"zones_open\":%u,\"free_by_order\":[",
+                 ",\"free\":%" PRIu64 ",\"quarantined\":%" PRIu64 ",\"padding\":%" PRIu64
+                 ",\"largest_free\":%" PRIu64 ",\"zones\":%u,\"zones_open\":%u,\"free_by_order\":[",
                  status->block_count, status->total_units * BB_UNIT_SIZE,
                  status->used_units * BB_UNIT_SIZE, status->free_units * BB_UNIT_SIZE,
-                 status->quarantined_units * BB_UNIT_SIZE, largest, status->zone_count,
-                 status->open_zone_count);
+                 status->quarantined_units * BB_UNIT_SIZE, status->padding_bytes, largest,
+                 status->zone_count, status->open_zone_count);
     for (unsigned order = 0; order < BB_ORDER_COUNT; order++)
         bb_sheet_add(sheet, "%s%" PRIu64, order > 0 ? "," : "", status->free_by_order[order]);
     bb_sheet_add(sheet, "]}");

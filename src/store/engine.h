@@ -173,6 +173,7 @@ struct bb_store {
     uint64_t now_ms;
     uint64_t generation; /* raised when the delta forgets */
     uint64_t used_units, quarantined_units, index_room;
+    uint64_t block_bytes; /* in used_units; what is missing to their size is padding */
     int fatal;
     bool filled; /* the allocator is known */
     bool writable;

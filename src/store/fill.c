@@ -28,6 +28,7 @@ static int claim(void *context, const struct bb_hash *hash, const struct bb_inde
         return 1;
     }
     bb_set_add(&filling->set, hash, entry->unit, entry->size);
+    filling->set.bytes += entry->size;
     return 0;
 }
 

@@ -122,6 +122,7 @@ static void free_deleted(struct bb_store *store, const struct bb_delta_item *ite
     uint32_t units = bb_units_of(item->size);
     BB_ASSERT(store->used_units >= units);
     store->used_units -= units;
+    store->block_bytes -= item->size;
     if (bb_planted(PIN_MISSING) || !bb_pins_defer_free(&store->pins, item->unit, units)) {
         store_free(store, item->unit, units);
     }
@@ -146,6 +147,7 @@ static void window_flushed(struct bb_store *store)
             free_deleted(store, item);
         } else if (item->op == BB_ITEM_PUT) {
             store->used_units += bb_units_of(item->size);
+            store->block_bytes += item->size;
         }
     }
     journal->durable = journal->flight;

@@ -124,6 +124,7 @@ static void delete_step(struct bb_store *store, struct bb_op *op, int found,
     if (bb_planted(REUSE_EARLY) &&
         !bb_pins_defer_free(&store->pins, entry->unit, bb_units_of(entry->size))) {
         store->used_units -= bb_units_of(entry->size);
+        store->block_bytes -= entry->size;
         store_free(store, entry->unit, bb_units_of(entry->size));
     }
     store->counters.deletes++;

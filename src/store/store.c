@@ -64,6 +64,7 @@ int bb_store_ready(struct bb_store *store, struct bb_buddy *buddy, const struct 
     }
     store->buddy = buddy;
     store->used_units = bb_buddy_total_units(buddy) - bb_buddy_free_units(buddy);
+    store->block_bytes = set->bytes;
     store->filled = true;
     store->writable = true;
     return 0;
@@ -266,6 +267,7 @@ void bb_store_get_status(const struct bb_store *store, struct bb_store_status *r
     status.fatal = store->fatal;
     status.block_count = store->journal.durable.set.count;
     status.used_units = store->used_units;
+    status.padding_bytes = store->used_units * BB_UNIT_SIZE - store->block_bytes;
     status.total_units = bb_layout_units(layout, layout->zone_count);
     status.quarantined_units = store->quarantined_units;
     status.free_units = status.total_units - status.used_units - status.quarantined_units;

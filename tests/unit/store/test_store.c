@@ -32,13 +32,18 @@ static void a_block_of_every_order_takes_exactly_its_units(void **state)
     config.size_max = BB_BLOCK_SIZE_MAX;
     config.id_count = 12;
     bench_open(&config);
-    uint64_t units = 0;
+    uint64_t units = 0, bytes = 0;
     for (uint32_t id = 0; id < 12; id++) {
         assert_int_equal(rig_do(&rig, RIG_PUT, id), 0);
         units += bb_units_of(rig.sizes[id]);
+        bytes += rig.sizes[id];
         assert_int_equal(rig_status(&rig).used_units, units);
+        assert_int_equal(rig_status(&rig).padding_bytes, units * BB_UNIT_SIZE - bytes);
     }
     bench_verify_balance();
+    assert_int_equal(rig_stop(&rig), 0);
+    assert_int_equal(rig_start(&rig), 0);
+    assert_int_equal(rig_status(&rig).padding_bytes, units * BB_UNIT_SIZE - bytes);
     assert_int_equal(rig_check(&rig), 0);
     bench_close();
 }
