@@ -48,28 +48,43 @@ static uint32_t node_size(const struct lmdb_disk_node *node)
     return (uint32_t)bb_le16_get(node->low) | (uint32_t)bb_le16_get(node->high) << 16;
 }
 
-/* Node offsets and sizes: LMDB packs nodes at the end of the page and moves them by these. */
+/* Bytes of the page that a node has; 0 when it does not end in it. */
+static unsigned node_span(const uint8_t *page, uint32_t page_size, unsigned flags, unsigned offset)
+{
+    struct lmdb_disk_node node;
+    memcpy(&node, page + offset, sizeof(node));
+    uint64_t size = sizeof(node) + bb_le16_get(node.key_size);
+    if (flags == LMDB_P_LEAF)
+        size += (bb_le16_get(node.flags) & LMDB_F_BIGDATA) != 0 ? 8 : node_size(&node);
+    size += size % 2;
+    return size > page_size - offset ? 0 : (unsigned)size;
+}
+
+/* Nodes lie one behind the other up to the end of the page, in any order: LMDB moves those below
+ * one that it deletes, and would tear one that overlaps it. */
 static bool nodes_fit(const uint8_t *page, uint32_t page_size, unsigned flags, unsigned count)
 {
+    uint64_t starts[LMDB_PAGE_SIZE_MAX / 2 / 64]; /* a bit for each even offset */
     unsigned upper = bb_le16_get(page_header(page).upper);
-    uint64_t used = 0;
+    memset(starts, 0, page_size / 2 / 8);
     for (unsigned i = 0; i < count; i++) {
         struct bb_le16 slot;
-        struct lmdb_disk_node node;
         memcpy(&slot, page + sizeof(struct lmdb_disk_header) + 2 * i, sizeof(slot));
         unsigned offset = bb_le16_get(slot);
-        if (offset < upper || offset % 2 != 0 || offset + sizeof(node) > page_size)
+        if (offset < upper || offset % 2 != 0 || offset + sizeof(struct lmdb_disk_node) > page_size)
             return false;
-        memcpy(&node, page + offset, sizeof(node));
-        uint64_t size = sizeof(node) + bb_le16_get(node.key_size);
-        if (flags == LMDB_P_LEAF)
-            size += (bb_le16_get(node.flags) & LMDB_F_BIGDATA) != 0 ? 8 : node_size(&node);
-        size += size % 2;
-        if (size > page_size - offset)
-            return false;
-        used += size;
+        starts[offset / 128] |= 1ull << offset / 2 % 64;
     }
-    return used == page_size - upper;
+    unsigned found = 0;
+    for (unsigned at = upper; at < page_size; found++) {
+        if (at % 2 != 0 || (starts[at / 128] & 1ull << at / 2 % 64) == 0)
+            return false;
+        unsigned span = node_span(page, page_size, flags, at);
+        if (span == 0)
+            return false;
+        at += span;
+    }
+    return found == count;
 }
 
 /* Reads a page of a tree; *ret_count is its number of nodes. */
@@ -398,7 +413,9 @@ static int check_all(struct reader *reader, const struct lmdb_disk_meta *meta)
     int rc = check_main(reader, &meta->main, dbs);
     if (rc < 0)
         return rc;
-    if (!take_page(reader, bb_le64_get(meta->main.root)) || bb_le64_get(dbs[1].entries) > 1)
+    /* A row below a branch: that has one child, which LMDB asserts against. */
+    if (!take_page(reader, bb_le64_get(meta->main.root)) || bb_le64_get(dbs[1].entries) > 1 ||
+        bb_le16_get(dbs[1].depth) > 1)
         return BB_ERR_INDEX_DAMAGED;
     reader->floor_allowed = true;
     rc = walk_db(reader, &dbs[0], block_leaf, block_branch);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the fuzz targets of the codecs share: reading an input as a sequence of fields, requirements
- * that end the run, and digests made right, so that mutation gets past them. Included once per
- * target.
+ * that end the run, and digests made right, so that mutation gets past them.
  *
  * Inputs are compact: a target builds the large, mostly empty structures of the disk from them, so
  * that a random change hits a byte that means something. */

@@ -5,6 +5,8 @@
  *   page 2  main database: "block", "state"     page 5  root of the free list
  *   page 3  "block", one record                 page 6, 7  leaves below it, or an overflow run
  *   page 4  "state", the row                    8 ..       free
+ *
+ * Where "block" has branches, pages 6 and 7 are below its root, and 8 to 11 below them.
  */
 #include "seeds.h"
 
@@ -14,6 +16,7 @@
 #include <stdbool.h>
 
 #define PAGE_COUNT 8u
+#define PAGE_COUNT_MAX 12u
 #define TRANSACTION 4u
 
 enum { MAIN = 2, BLOCK = 3, STATE = 4, FREE = 5, BELOW = 6 };
@@ -25,8 +28,9 @@ enum free_shape { FREE_LEAF, FREE_BRANCH, FREE_RUN, FREE_LONG_RUN };
 struct env {
     uint32_t page_size;
     uint32_t last_page;
+    uint32_t page_count; /* the others are zeros */
     struct lmdb_disk_meta metas[2];
-    uint8_t pages[PAGE_COUNT][LMDB_PAGE_SIZE_MAX];
+    uint8_t pages[PAGE_COUNT_MAX][LMDB_PAGE_SIZE_MAX];
 };
 
 static struct env env;
@@ -63,7 +67,8 @@ static void node_add(uint32_t number, const void *key, size_t key_size, const vo
     BB_ASSERT(lower + 2 <= upper);
     memcpy(page + lower, &slot, sizeof(slot));
     memcpy(page + upper, &node, sizeof(node));
-    memcpy(page + upper + sizeof(node), key, key_size);
+    if (key_size > 0)
+        memcpy(page + upper + sizeof(node), key, key_size);
     if (data_size > 0)
         memcpy(page + upper + sizeof(node) + key_size, data, data_size);
     header.lower = bb_le16_make((uint16_t)(lower + 2));
@@ -92,17 +97,29 @@ static void make_main(const struct lmdb_disk_db dbs[2])
                  LMDB_F_SUBDATA);
 }
 
-static void make_blocks(void)
+/* A block whose key begins with the byte `first`. */
+static void block_add_sized(uint32_t number, unsigned first, size_t key_size, size_t value_size)
 {
     struct bb_hash hash;
     struct bb_disk_index_value value;
     struct bb_index_entry entry = {.unit = 0x1000, .size = 4096};
+    seed_run(&hash, sizeof(hash), first);
+    bb_index_value_encode(&entry, &value);
+    BB_ASSERT(key_size <= sizeof(hash) && value_size <= sizeof(value));
+    node_add(number, &hash, key_size, &value, value_size, (uint32_t)value_size, 0);
+}
+
+static void block_add(uint32_t number, unsigned first)
+{
+    block_add_sized(number, first, sizeof(struct bb_hash), sizeof(struct bb_disk_index_value));
+}
+
+static void make_blocks(void)
+{
     struct bb_index_state state = {.set.count = 1};
     struct bb_disk_index_state row;
-    seed_run(&hash, sizeof(hash), 0x40);
-    bb_index_value_encode(&entry, &value);
     page_begin(BLOCK, LMDB_P_LEAF);
-    node_add(BLOCK, &hash, sizeof(hash), &value, sizeof(value), sizeof(value), 0);
+    block_add(BLOCK, 0x40);
     bb_index_state_encode(&state, &row);
     page_begin(STATE, LMDB_P_LEAF);
     node_add(STATE, BB_INDEX_STATE_KEY, strlen(BB_INDEX_STATE_KEY), &row, sizeof(row), sizeof(row),
@@ -181,6 +198,7 @@ static void make_env(uint32_t page_size, enum free_shape shape)
     memset(&env, 0, sizeof(env));
     env.page_size = page_size;
     env.last_page = 20;
+    env.page_count = PAGE_COUNT;
     make_blocks();
     struct lmdb_disk_db free = make_free(shape);
     for (unsigned i = 0; i < 2; i++)
@@ -196,14 +214,58 @@ static void make_env(uint32_t page_size, enum free_shape shape)
         };
 }
 
-/* The root of "block" is a branch; what is below it is not read. */
+/* A branch of two children; `first` begins the key that separates them. */
+static void branch_make(uint32_t number, uint32_t left, uint32_t right, unsigned first)
+{
+    struct bb_hash hash;
+    seed_run(&hash, sizeof(hash), first);
+    page_begin(number, LMDB_P_BRANCH);
+    node_add(number, NULL, 0, NULL, 0, left, 0);
+    node_add(number, &hash, sizeof(hash), NULL, 0, right, 0);
+}
+
+static void leaf_make(uint32_t number, unsigned first, unsigned second)
+{
+    page_begin(number, LMDB_P_LEAF);
+    block_add(number, first);
+    block_add(number, second);
+}
+
+static void make_free_from(uint64_t first)
+{
+    page_begin(FREE, LMDB_P_LEAF);
+    free_add(FREE, 3, first, 2);
+    free_add(FREE, TRANSACTION, first + 2, 3);
+}
+
+/* The root of "block" is a branch with two leaves. */
 static void make_deep_block(void)
 {
-    struct lmdb_disk_db dbs[2] = {make_db(BLOCK, 2, 2), make_db(STATE, 1, 1)};
-    page_begin(BLOCK, LMDB_P_BRANCH);
-    node_add(BLOCK, "", 0, NULL, 0, 10, 0);
-    node_add(BLOCK, "\x80", 1, NULL, 0, 11, 0);
+    make_env(4096, FREE_LEAF);
+    make_main((struct lmdb_disk_db[]){make_db(BLOCK, 2, 4), make_db(STATE, 1, 1)});
+    branch_make(BLOCK, BELOW, BELOW + 1, 0x80);
+    leaf_make(BELOW, 0x20, 0x40);
+    leaf_make(BELOW + 1, 0x80, 0xa0);
+    make_free_from(8);
+}
+
+/* It has two branches with two leaves each. */
+static void make_deeper_block(void)
+{
+    struct lmdb_disk_db dbs[2] = {make_db(BLOCK, 3, 8), make_db(STATE, 1, 1)};
+    make_env(4096, FREE_LEAF);
+    env.page_count = PAGE_COUNT_MAX;
+    dbs[0].branch_pages = bb_le64_make(3);
+    dbs[0].leaf_pages = bb_le64_make(4);
     make_main(dbs);
+    branch_make(BLOCK, BELOW, BELOW + 1, 0x80);
+    branch_make(BELOW, 8, 9, 0x40);
+    branch_make(BELOW + 1, 10, 11, 0xc0);
+    leaf_make(8, 0x20, 0x30);
+    leaf_make(9, 0x40, 0x50);
+    leaf_make(10, 0x80, 0x90);
+    leaf_make(11, 0xc0, 0xd0);
+    make_free_from(12);
 }
 
 /* The longest run of zeros of a page separates its head from its tail. */
@@ -231,7 +293,7 @@ static void env_seed(const char *name)
     seed_number(&seed, shift, 1);
     seed_number(&seed, 0, 1);
     seed_put(&seed, env.metas, sizeof(env.metas));
-    for (unsigned i = 2; i < PAGE_COUNT; i++)
+    for (unsigned i = 2; i < env.page_count; i++)
         put_page(&seed, env.pages[i]);
     seed_end(&seed, "lmdbmeta", name);
 }
@@ -301,6 +363,89 @@ static void damage_seeds(void)
     env_seed("run-of-another-length");
 }
 
+static void seeds_of_order(void)
+{
+    make_deep_block();
+    env_seed("block-below-a-branch");
+    branch_make(BLOCK, BELOW, BELOW + 1, 0x81);
+    env_seed("separator-hides-a-block");
+    branch_make(BLOCK, BELOW, BELOW + 1, 0x40);
+    env_seed("separator-of-the-left");
+    make_deep_block();
+    leaf_make(BELOW, 0x40, 0x20);
+    env_seed("keys-out-of-order");
+    leaf_make(BELOW, 0x40, 0x40);
+    env_seed("key-twice");
+    make_deeper_block();
+    env_seed("block-below-two-branches");
+    leaf_make(9, 0x40, 0x85);
+    env_seed("key-of-the-next-branch");
+    make_deeper_block();
+    leaf_make(10, 0x7f, 0x90);
+    env_seed("key-of-the-branch-before");
+}
+
+static void seeds_of_nodes(void)
+{
+    const size_t key = sizeof(struct bb_hash), value = sizeof(struct bb_disk_index_value);
+    make_deep_block();
+    page_begin(BELOW, LMDB_P_LEAF);
+    block_add_sized(BELOW, 0x20, key - 1, value);
+    block_add(BELOW, 0x40);
+    env_seed("short-key");
+    page_begin(BELOW, LMDB_P_LEAF);
+    block_add_sized(BELOW, 0x20, key, value - 1);
+    block_add(BELOW, 0x40);
+    env_seed("short-value");
+
+    /* The first node moves down over the value of the second: no key changes. */
+    make_deep_block();
+    uint8_t *page = env.pages[BELOW];
+    size_t size = sizeof(struct lmdb_disk_node) + key + value;
+    size_t from = env.page_size - size, to = from - value;
+    struct bb_le16 slot = bb_le16_make((uint16_t)to);
+    memmove(page + to, page + from, size);
+    memcpy(page + sizeof(struct lmdb_disk_header), &slot, sizeof(slot));
+    env_seed("nodes-overlap");
+    make_deep_block();
+    slot = bb_le16_make((uint16_t)(env.page_size - 2 * size - 2));
+    memcpy(page + offsetof(struct lmdb_disk_header, upper), &slot, sizeof(slot));
+    env_seed("nodes-do-not-fill");
+}
+
+static void seeds_of_pages(void)
+{
+    struct lmdb_disk_db block, state = make_db(STATE, 1, 1);
+    make_deep_block();
+    make_free_from(BELOW + 1);
+    env_seed("leaf-is-free");
+    page_begin(FREE, LMDB_P_LEAF);
+    free_add(FREE, 3, 8, 2);
+    free_add(FREE, TRANSACTION, 9, 3);
+    env_seed("page-free-twice");
+    make_deep_block();
+    make_main((struct lmdb_disk_db[]){make_db(BLOCK, 2, 5), state});
+    env_seed("another-count");
+
+    /* LMDB asserts where a branch has one child. */
+    make_deep_block();
+    page_begin(BLOCK, LMDB_P_BRANCH);
+    node_add(BLOCK, NULL, 0, NULL, 0, BELOW, 0);
+    block = make_db(BLOCK, 2, 2);
+    block.leaf_pages = bb_le64_make(1);
+    make_main((struct lmdb_disk_db[]){block, state});
+    env_seed("branch-of-one");
+    make_blocks();
+    memcpy(env.pages[BELOW], env.pages[STATE], env.page_size);
+    env.pages[BELOW][0] = BELOW;
+    page_begin(STATE, LMDB_P_BRANCH);
+    node_add(STATE, NULL, 0, NULL, 0, BELOW, 0);
+    state = make_db(STATE, 2, 1);
+    state.leaf_pages = bb_le64_make(1);
+    make_main((struct lmdb_disk_db[]){make_db(BLOCK, 1, 1), state});
+    env_seed("state-below-a-branch");
+}
+
 void seeds_lmdb(void)
 {
     for (uint32_t size = LMDB_PAGE_SIZE_MIN; size <= 16384; size *= 2) {
@@ -313,9 +458,9 @@ void seeds_lmdb(void)
     env_seed("run");
     make_env(4096, FREE_LONG_RUN);
     env_seed("long-run");
-    make_env(4096, FREE_LEAF);
-    make_deep_block();
-    env_seed("block-below-a-branch");
+    seeds_of_order();
+    seeds_of_nodes();
+    seeds_of_pages();
     seed_first_transaction();
     seed_empty();
     damage_seeds();
