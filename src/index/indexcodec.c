@@ -72,8 +72,7 @@ int bb_index_state_decode(const void *bytes, size_t size, struct bb_index_state 
     ret_state->store = row.store;
     ret_state->index = row.index;
     bb_anchor_decode(&row.anchor, &ret_state->anchor);
-    ret_state->set.count = bb_le64_get(row.count);
-    ret_state->set.sum = row.set_hash;
+    ret_state->set = (struct bb_set){.count = bb_le64_get(row.count), .sum = row.set_hash};
     ret_state->epoch = bb_le64_get(row.epoch);
     return 0;
 }
