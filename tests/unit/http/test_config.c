@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Settings: which source wins, what is refused with which words, and what is shown. */
 #include "bb/config.h"
+#include "textfile.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,30 +17,8 @@
 #define OTHER "11111111-2222-4333-8444-555555555555"
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static char path[] = "/tmp/bb-config-XXXXXX";
 static struct bb_config config;
 static char sentence[BB_CONFIG_SENTENCE_MAX];
-
-static int make_file(void **state)
-{
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
-
-static void write_file(const char *text)
-{
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
 
 static bool reads(const char *text, const char *store)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The file of tokens: what it may hold, whose it may be, and that no refusal shows a secret. */
 #include "bb/token.h"
+#include "textfile.h"
 
 #include <pwd.h>
 #include <setjmp.h>
@@ -18,29 +19,12 @@
 #define HASH_A "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" /* hello */
 #define HASH_B "486ea46224d1bb4fb680f34f7c9ad96a8f24ec88be73ea8e5a6c65260e9cb8a7" /* world */
 
-static char path[] = "/tmp/bb-tokens-XXXXXX";
 static struct bb_tokens tokens;
 static char sentence[400];
 
-static int make_file(void **state)
-{
-    (void)state;
-    int fd = mkstemp(path);
-    return fd < 0 || bb_hash_init() != 0 ? -1 : close(fd);
-}
-
-static int remove_file(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
-
 static bool reads(const char *text)
 {
-    FILE *file = fopen(path, "we");
-    assert_non_null(file);
-    assert_true(fputs(text, file) >= 0);
-    assert_int_equal(fclose(file), 0);
+    write_file(text);
     sentence[0] = '\0';
     return bb_tokens_read(path, &tokens, sentence, sizeof(sentence));
 }
