@@ -90,15 +90,21 @@ static uint64_t ring_reads(struct scribe *scribe)
     return bb_sim_get_counts(scribe->sim)->submitted[BB_IO_JOURNAL][BB_IO_READ];
 }
 
+/* The caller frees its scratch. */
+static struct bb_recover_config config_of(const struct scribe *scribe)
+{
+    return (struct bb_recover_config){.io = scribe->io,
+                                      .scratch =
+                                          aligned_alloc(BB_UNIT_SIZE, BB_RECOVER_SCRATCH_MIN),
+                                      .scratch_size = BB_RECOVER_SCRATCH_MIN};
+}
+
 /* What one reading of all pages takes, and of the ring and of what follows the anchor. */
 static void whole_device_is_read_once(void **state)
 {
     (void)state;
     struct scribe *scribe = pages_in_use();
-    struct bb_recover_config config = {.io = scribe->io,
-                                       .scratch =
-                                           aligned_alloc(BB_UNIT_SIZE, BB_RECOVER_SCRATCH_MIN),
-                                       .scratch_size = BB_RECOVER_SCRATCH_MIN};
+    struct bb_recover_config config = config_of(scribe);
     struct bb_recovered recovered;
     struct bb_explain explain;
     uint64_t pages = pages_read(scribe), ring = ring_reads(scribe);
@@ -150,10 +156,7 @@ static void refusal_in_the_middle_leaves_the_device_alone(void **state)
 {
     (void)state;
     struct scribe *scribe = pages_in_use();
-    struct bb_recover_config config = {.io = scribe->io,
-                                       .scratch =
-                                           aligned_alloc(BB_UNIT_SIZE, BB_RECOVER_SCRATCH_MIN),
-                                       .scratch_size = BB_RECOVER_SCRATCH_MIN};
+    struct bb_recover_config config = config_of(scribe);
     struct refusal refusal = {.calls = 0};
     struct bb_recovered recovered;
     struct bb_explain explain;
@@ -270,10 +273,7 @@ static void check_writes_nothing(void **state)
     struct scribe *scribe = pages_in_use();
     damage_slot(scribe, 2, 1 - newest_slot(scribe, 2));
     struct bb_hash before, after;
-    struct bb_recover_config config = {.io = scribe->io,
-                                       .scratch =
-                                           aligned_alloc(BB_UNIT_SIZE, BB_RECOVER_SCRATCH_MIN),
-                                       .scratch_size = BB_RECOVER_SCRATCH_MIN};
+    struct bb_recover_config config = config_of(scribe);
     struct bb_recovered recovered;
     struct bb_explain explain;
     bb_sim_digest(scribe->sim, &before);
