@@ -464,7 +464,7 @@ static int read_row(struct reader *reader, const struct lmdb_disk_db *main,
                     struct bb_index_state *ret_state)
 {
     struct lmdb_disk_db dbs[2];
-    struct node node;
+    struct node node = {0}; /* for -O3, which does not see that get_node fills it */
     unsigned count;
     if (bb_le64_get(main->root) == LMDB_NO_PAGE)
         return BB_ERR_NOT_FORMATTED;
