@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Connecting, asking, reading; client.h says what for. Owner: the calling thread.
+ * Asking and reading; client.h says what for. Owner: the calling thread.
  */
 #include "bbctl/client.h"
 
@@ -7,107 +7,24 @@
 #include "bbbench/reply.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <netdb.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#define REQUEST_MAX 2048
-#define PIECE_SIZE ((size_t)64 << 10)
-#define PORT_DEFAULT "80"
-
-static int start(struct bb_ctl_client *client, int family, const void *address, socklen_t len)
-{
-    const struct timeval limit = {.tv_sec = BB_CTL_TIMEOUT_S};
-    client->fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (client->fd < 0)
-        return -errno;
-    (void)setsockopt(client->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    (void)setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    if (connect(client->fd, address, len) == 0)
-        return 0;
-    int error = -errno;
-    bb_ctl_client_close(client);
-    return error;
-}
+#define HEAD_MAX 2048
+#define PIECE_SIZE 4096
 
 int bb_ctl_client_open_unix(struct bb_ctl_client *client, const char *path)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    *client = (struct bb_ctl_client){.fd = -1, .host = "localhost"};
-    if (strlen(path) >= sizeof(address.sun_path))
-        return -ENAMETOOLONG;
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    return start(client, AF_UNIX, &address, sizeof(address));
-}
-
-/* Splits http://HOST[:PORT][/]; HOST of an IPv6 address stands in brackets. */
-static bool split_url(const char *url, char *ret_host, char *ret_port, size_t size)
-{
-    static const char scheme[] = "http://";
-    if (strncmp(url, scheme, sizeof(scheme) - 1) != 0)
-        return false;
-    const char *at = url + sizeof(scheme) - 1;
-    bool bracket = *at == '[';
-    at += bracket;
-    size_t host_len = strcspn(at, bracket ? "]" : ":/");
-    if (host_len == 0 || host_len >= size || (bracket && at[host_len] != ']'))
-        return false;
-    memcpy(ret_host, at, host_len);
-    ret_host[host_len] = '\0';
-    at += host_len + bracket;
-    size_t port_len = 0;
-    if (*at == ':') {
-        port_len = strspn(++at, "0123456789");
-        if (port_len == 0 || port_len > 5)
-            return false;
-        memcpy(ret_port, at, port_len);
-    } else {
-        port_len = sizeof(PORT_DEFAULT) - 1;
-        memcpy(ret_port, PORT_DEFAULT, port_len);
-        at -= port_len;
-    }
-    ret_port[port_len] = '\0';
-    at += port_len;
-    return *at == '\0' || strcmp(at, "/") == 0;
+    client->token[0] = '\0';
+    return bb_ctl_link_open_unix(&client->link, path);
 }
 
 int bb_ctl_client_open_url(struct bb_ctl_client *client, const char *url, const char **ret_why)
 {
-    char host[BB_CTL_HOST_MAX - 16], port[BB_CTL_HOST_MAX - 16];
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    struct addrinfo *list;
-    *client = (struct bb_ctl_client){.fd = -1};
-    if (!split_url(url, host, port, sizeof(host))) {
-        *ret_why = "not http://HOST:PORT; for https name the TLS terminator's plain side";
-        return -1;
-    }
-    int found = getaddrinfo(host, port, &hints, &list);
-    if (found != 0) {
-        *ret_why = gai_strerror(found);
-        return -1;
-    }
-    int error = -EADDRNOTAVAIL;
-    for (const struct addrinfo *at = list; at != NULL; at = at->ai_next) {
-        error = start(client, at->ai_family, at->ai_addr, at->ai_addrlen);
-        if (error == 0)
-            break;
-    }
-    freeaddrinfo(list);
-    const char *form = strchr(host, ':') != NULL ? "[%s]:%s" : "%s:%s";
-    int len = form[0] == '[' ? snprintf(client->host, sizeof(client->host), "[%s]:%s", host, port)
-                             : snprintf(client->host, sizeof(client->host), "%s:%s", host, port);
-    BB_ASSERT(len > 0 && (size_t)len < sizeof(client->host));
-    if (error != 0)
-        *ret_why = strerror(-error);
-    return error == 0 ? 0 : -1;
+    client->token[0] = '\0';
+    return bb_ctl_link_open_url(&client->link, url, ret_why);
 }
 
 /* A token goes into a header field: printable characters without blanks. */
@@ -146,77 +63,96 @@ int bb_ctl_client_take_token(struct bb_ctl_client *client, const char *path, con
     return 0;
 }
 
-static int send_all(int fd, const char *data, size_t len)
+/* Room for `more` bytes and the terminator. */
+static int reserve(struct bb_ctl_reply *reply, uint64_t more)
 {
-    while (len > 0) {
-        ssize_t sent = send(fd, data, len, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent < 0)
-            return -errno;
-        data += sent;
-        len -= (size_t)sent;
-    }
-    return 0;
-}
-
-static int append(struct bb_ctl_reply *reply, size_t *capacity, const char *data, size_t len)
-{
-    if (reply->len + len > BB_CTL_BODY_MAX)
+    if (more > BB_CTL_BODY_MAX - reply->len)
         return -EFBIG;
-    if (reply->len + len + 1 > *capacity) {
-        size_t wanted = bb_max_u64(2 * *capacity, reply->len + len + PIECE_SIZE);
-        char *body = realloc(reply->body, wanted);
-        if (body == NULL)
-            return -ENOMEM;
-        reply->body = body;
-        *capacity = wanted;
-    }
-    if (len > 0)
-        memcpy(reply->body + reply->len, data, len);
-    reply->len += len;
-    reply->body[reply->len] = '\0';
+    size_t wanted = reply->len + (size_t)more + 1;
+    if (wanted <= reply->capacity)
+        return 0;
+    char *body = realloc(reply->body, wanted);
+    if (body == NULL)
+        return -ENOMEM;
+    reply->body = body;
+    reply->capacity = wanted;
     return 0;
 }
 
-static int receive(int fd, struct bb_ctl_reply *reply)
+/* The head and what came with it. */
+static int receive_head(struct bb_ctl_link *link, struct bb_reply *parser,
+                        struct bb_ctl_reply *reply)
+{
+    char piece[PIECE_SIZE];
+    while (parser->state == BB_REPLY_HEAD) {
+        const char *body;
+        size_t body_len, got;
+        int error = bb_ctl_link_receive(link, piece, sizeof(piece), &got);
+        if (error != 0)
+            return error;
+        size_t used = bb_reply_feed(parser, piece, got, &body, &body_len);
+        if (parser->state == BB_REPLY_BAD || used < got)
+            return -EPROTO;
+        if (parser->state == BB_REPLY_HEAD)
+            continue;
+        error = reserve(reply, body_len + parser->body_left);
+        if (error != 0)
+            return error;
+        if (body_len > 0)
+            memcpy(reply->body, body, body_len);
+        reply->len = body_len;
+    }
+    return 0;
+}
+
+static int receive(struct bb_ctl_link *link, bool bodiless, struct bb_ctl_reply *reply)
 {
     struct bb_reply parser;
-    size_t capacity = 0;
-    char piece[4096];
-    bb_reply_begin(&parser, false);
-    int error = append(reply, &capacity, NULL, 0);
-    while (error == 0 && parser.state != BB_REPLY_DONE) {
-        ssize_t got = recv(fd, piece, sizeof(piece), 0);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return got < 0 ? -errno : -ECONNRESET;
-        const char *body;
-        size_t body_len;
-        size_t used = bb_reply_feed(&parser, piece, (size_t)got, &body, &body_len);
-        if (parser.state == BB_REPLY_BAD || used < (size_t)got)
-            return -EPROTO;
-        error = append(reply, &capacity, body, body_len);
+    bb_reply_begin(&parser, bodiless);
+    int error = receive_head(link, &parser, reply);
+    while (error == 0 && parser.state == BB_REPLY_BODY) {
+        size_t got;
+        error = bb_ctl_link_receive(link, reply->body + reply->len, parser.body_left, &got);
+        if (error != 0)
+            break;
+        reply->len += got;
+        bb_reply_skip(&parser, got);
     }
+    if (error != 0)
+        return error;
+    reply->body[reply->len] = '\0';
     reply->status = parser.status;
-    return error;
+    reply->close = parser.close;
+    return 0;
+}
+
+int bb_ctl_client_ask(struct bb_ctl_client *client, const struct bb_ctl_request *request,
+                      struct bb_ctl_reply *reply)
+{
+    char head[HEAD_MAX], length[40] = "";
+    bool token = client->token[0] != '\0';
+    if (request->body != NULL)
+        (void)snprintf(length, sizeof(length), "Content-Length: %zu\r\n", request->body_len);
+    int len = snprintf(head, sizeof(head), "%s %s HTTP/1.1\r\nHost: %s\r\n%s%s%s%s\r\n",
+                       request->method, request->target, client->link.host, length,
+                       token ? "Authorization: Bearer " : "", client->token, token ? "\r\n" : "");
+    BB_ASSERT(len > 0 && (size_t)len < sizeof(head));
+    reply->status = 0;
+    reply->len = 0;
+    int error = bb_ctl_link_send(&client->link, head, (size_t)len, request->body_len > 0);
+    if (error == 0 && request->body_len > 0)
+        error = bb_ctl_link_send(&client->link, request->body, request->body_len, false);
+    if (error != 0 && error != -EPIPE && error != -ECONNRESET)
+        return error; /* else it may have answered before it closed */
+    return receive(&client->link, strcmp(request->method, "HEAD") == 0, reply);
 }
 
 int bb_ctl_client_get(struct bb_ctl_client *client, const char *target,
                       struct bb_ctl_reply *ret_reply)
 {
-    char request[REQUEST_MAX];
-    BB_ASSERT(client->fd >= 0);
-    int len =
-        snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: %s\r\n%s%s%s\r\n", target,
-                 client->host, client->token[0] != '\0' ? "Authorization: Bearer " : "",
-                 client->token, client->token[0] != '\0' ? "\r\n" : "");
-    BB_ASSERT(len > 0 && (size_t)len < sizeof(request));
+    const struct bb_ctl_request request = {.method = "GET", .target = target};
     struct bb_ctl_reply reply = {.status = 0};
-    int error = send_all(client->fd, request, (size_t)len);
-    if (error == 0 || error == -EPIPE) /* it may have answered before it closed */
-        error = receive(client->fd, &reply);
+    int error = bb_ctl_client_ask(client, &request, &reply);
     if (error != 0) {
         free(reply.body);
         return error;
@@ -227,7 +163,5 @@ int bb_ctl_client_get(struct bb_ctl_client *client, const char *target,
 
 void bb_ctl_client_close(struct bb_ctl_client *client)
 {
-    if (client->fd >= 0)
-        close(client->fd);
-    client->fd = -1;
+    bb_ctl_link_close(&client->link);
 }
