@@ -103,8 +103,9 @@ struct bb_lmdb_stats {
 /* Of the newest fold. Any thread. */
 BB_MUST_USE int bb_lmdb_get_stats(struct bb_lmdb *lmdb, struct bb_lmdb_stats *ret_stats);
 
-/* Asks the kernel to read the used pages in, in order, where they fit into half of the free memory:
- * before a scan of all of them. Returns when all are asked for. Any thread. */
+/* Asks the kernel to read the used pages in, in order, where they fit into half of the free memory
+ * and of what the control group may have: before a scan of all of them. Returns when all are asked
+ * for. Any thread. */
 void bb_lmdb_read_in(struct bb_lmdb *lmdb);
 
 /* Pure arithmetic. Keys of one transaction on a map of that many pages: three of the largest

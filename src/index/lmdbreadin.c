@@ -6,6 +6,7 @@
  * sequence it comes at the speed of the device.
  */
 #include "bb/bits.h"
+#include "bb/memlimit.h"
 #include "lmdbenv.h"
 
 #include <fcntl.h>
@@ -13,7 +14,8 @@
 
 #define STEP (128u << 10) /* the kernel cuts a request to what the device reads ahead */
 
-/* Half of what the kernel would give without swapping, 0 when it does not say. */
+/* Half of what the kernel would give without swapping, 0 when it does not say. The pages are
+ * charged to our control group: what it does not hold would push out its own beginning. */
 static uint64_t memory_to_use(void)
 {
     FILE *file = fopen("/proc/meminfo", "re");
@@ -24,7 +26,7 @@ static uint64_t memory_to_use(void)
             break;
     if (file != NULL)
         (void)fclose(file);
-    return kib * BB_KIB / 2;
+    return bb_min_u64(kib * BB_KIB, bb_memlimit_find("")) / 2;
 }
 
 void bb_lmdbreadin_ask(int fd, uint64_t size)
