@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define BB_BUDGET_DELTA_SHARE 4u /* one part in so many is the delta's */
 #define BB_MEMORY_MIN ((uint64_t)24 << 20)
 #define BB_MEMORY_DEFAULT_MAX ((uint64_t)256 << 20)
 /* On top of --memory: stacks, libraries, LMDB's own tables. */
@@ -38,7 +39,7 @@ struct bb_budget_need {
     size_t connection_cost; /* bytes for each */
 };
 
-/* 1/16 of the machine's memory, within BB_MEMORY_MIN and BB_MEMORY_DEFAULT_MAX. */
+/* 1/32 of the machine's memory, within BB_MEMORY_MIN and BB_MEMORY_DEFAULT_MAX. */
 uint64_t bb_budget_default_memory(uint64_t machine_memory);
 
 /* BB_ERR_MEMORY with a sentence when it cannot be done; *ret_sentence is at least 200 bytes. */

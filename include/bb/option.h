@@ -50,7 +50,7 @@ enum bb_option_reload { BB_OPTION_RESTART, BB_OPTION_LIVE };
     x(WORKERS, "server", "workers", COUNT, "N", "auto", 1, 64, RESTART,                            \
       "threads that serve connections; auto: one per CPU, at most 8")                              \
     x(MEMORY, "server", "memory", SIZE, "SIZE", "auto", (uint64_t)24 << 20, UINT64_MAX, RESTART,   \
-      "memory in all; auto: 1/16 of the machine's, 24M to 256M")                                   \
+      "memory in all; auto: 1/32 of the machine's, 24M to 256M")                                   \
     x(RUN_DIR, "server", "run-dir", PATH, "DIR", "", 0, 0, RESTART,                                \
       "for the index's lock file; $RUNTIME_DIRECTORY, else /run/buddy-blocks")                     \
     x(CONNECTIONS, "limits", "connections", COUNT, "N", "1024", 1, 1000000, RESTART,               \

@@ -19,7 +19,7 @@
 
 uint64_t bb_budget_default_memory(uint64_t machine_memory)
 {
-    uint64_t share = bb_align_down(machine_memory / 16, BB_MIB);
+    uint64_t share = bb_align_down(machine_memory / 32, BB_MIB);
     return bb_min_u64(bb_max_u64(share, BB_MEMORY_MIN), BB_MEMORY_DEFAULT_MAX);
 }
 
@@ -73,7 +73,7 @@ int bb_budget_make(const struct bb_budget_need *need, struct bb_budget *ret_budg
 
     struct bb_budget budget = {
         .memory = need->memory, .buddy = need->buddy, .connections = need->connections};
-    budget.delta = (size_t)(need->memory / 4);
+    budget.delta = (size_t)(need->memory / BB_BUDGET_DELTA_SHARE);
     uint64_t lmdb = need->memory / 8;
     budget.slice_max =
         (uint32_t)bb_min_u64(bb_max_u64(lmdb / SLICE_KEY_COST, SLICE_MIN), BB_INDEX_SLICE_MAX);

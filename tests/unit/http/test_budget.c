@@ -28,12 +28,13 @@ static int make(uint64_t memory, size_t buddy, unsigned workers, unsigned connec
     return bb_budget_make(&need, ret_budget, ret_sentence, 256);
 }
 
-static void the_default_is_a_sixteenth_within_bounds(void **state)
+static void the_default_is_a_share_of_the_machine_within_bounds(void **state)
 {
     (void)state;
     assert_int_equal(bb_budget_default_memory(0), 24 * BB_MIB);
     assert_int_equal(bb_budget_default_memory(100 * BB_MIB), 24 * BB_MIB);
-    assert_int_equal(bb_budget_default_memory(1600 * BB_MIB), 100 * BB_MIB);
+    assert_int_equal(bb_budget_default_memory(3200 * BB_MIB), 100 * BB_MIB);
+    assert_int_equal(bb_budget_default_memory(BB_GIB), 32 * BB_MIB);
     assert_int_equal(bb_budget_default_memory(64 * BB_GIB), 256 * BB_MIB);
 }
 
@@ -107,7 +108,7 @@ static void what_does_not_fit_is_refused_and_the_named_size_is_enough(void **sta
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_default_is_a_sixteenth_within_bounds),
+        cmocka_unit_test(the_default_is_a_share_of_the_machine_within_bounds),
         cmocka_unit_test(a_control_group_that_allows_less_is_named),
         cmocka_unit_test(the_parts_never_exceed_the_whole),
         cmocka_unit_test(the_smallest_memory_serves_the_default_number_of_connections),
