@@ -46,7 +46,7 @@ leftovers_clear()
     local pid device found=0 wait
     for pid in $(leftovers_processes "$1" "$2"); do
         wait=0
-        while [ -d "/proc/$pid" ] && [ "$wait" -lt 10 ]; do # what ends just now is no leftover
+        while [ -d "/proc/$pid" ] && [ "$wait" -lt 50 ]; do # what ends just now is no leftover
             wait=$((wait + 1))
             sleep 0.1
         done
@@ -57,7 +57,7 @@ leftovers_clear()
     done
     for device in $(leftovers_loops "$3"); do
         wait=0 # the kernel detaches when its last user is gone, some of which are its own threads
-        while leftovers_attached "$device" "$3" && [ "$wait" -lt 20 ]; do
+        while leftovers_attached "$device" "$3" && [ "$wait" -lt 50 ]; do
             wait=$((wait + 1))
             sleep 0.1
         done
