@@ -134,7 +134,7 @@ def in_threads(functions):
 
 def join(threads):
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
         expect(not thread.is_alive(), "a client hangs")
 
 

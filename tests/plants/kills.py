@@ -26,7 +26,7 @@ from bbstore import MIB, Store, expect, program, run  # noqa: E402
 
 CLIENTS = 4
 LOAD_SECONDS = 1.0
-DEATH_SECONDS = 20
+DEATH_SECONDS = 60
 # Commits of a running store; later passages lie in the middle of the load.
 OFTEN = {"DATA_WRITTEN", "ITEM_APPENDED", "RECORD_SUBMITTED", "RECORD_WRITTEN", "RECORD_FLUSHED",
          "REPLIED"}
@@ -89,7 +89,8 @@ def die_at(store, workers, kill):
         launch()
         store.wait_ready()
         # What the load does not pass, the clean stop does.
-        load(store, workers, LOAD_SECONDS, store.process.terminate)
+        often = kill.split(":")[0] in OFTEN
+        load(store, workers, DEATH_SECONDS if often else LOAD_SECONDS, store.process.terminate)
     if not died(store, DEATH_SECONDS):
         store.kill()
         raise AssertionError("the kill point was not passed")
