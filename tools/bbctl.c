@@ -24,6 +24,7 @@ static const struct command commands[] = {
     {"space", "", 0, 0, bb_ctl_space, "used and free space"},
     {"list", "", 0, 0, bb_ctl_list, "hash and size of every block, in hash order"},
     {"verify", "HASH", 1, 1, bb_ctl_verify, "fetch a block and compare it with its name"},
+    {"copy", "FROM TO", 2, 2, bb_ctl_copy, "all blocks of one running store into another"},
     {"config", "", 0, 0, bb_ctl_config, "effective configuration of the daemon"},
     {"probe", "DEVICE", 1, 1, bb_ctl_probe, "which store a device or file belongs to"},
     {"token", "new", 1, 1, bb_ctl_token, "make a token and the line for the tokens file"},
@@ -92,13 +93,67 @@ static bool take_name(struct bb_ctl_options *options, const char *value)
     return value[0] != '\0';
 }
 
+static bool take_from_token(struct bb_ctl_options *options, const char *value)
+{
+    options->from_token = value;
+    return value[0] != '\0';
+}
+
+static bool take_to_token(struct bb_ctl_options *options, const char *value)
+{
+    options->to_token = value;
+    return value[0] != '\0';
+}
+
+static bool take_connections(struct bb_ctl_options *options, const char *value)
+{
+    return bb_text_to_u64(value, &options->connections);
+}
+
+static bool take_limit_rate(struct bb_ctl_options *options, const char *value)
+{
+    return bb_text_to_size(value, &options->rate) && options->rate > 0;
+}
+
+static bool take_verify(struct bb_ctl_options *options, const char *value)
+{
+    (void)value;
+    return options->verify = true;
+}
+
+static bool take_delete(struct bb_ctl_options *options, const char *value)
+{
+    (void)value;
+    return options->remove = true;
+}
+
+static bool take_dry_run(struct bb_ctl_options *options, const char *value)
+{
+    (void)value;
+    return options->dry_run = true;
+}
+
+static bool take_force(struct bb_ctl_options *options, const char *value)
+{
+    (void)value;
+    return options->force = true;
+}
+
 static const struct argument arguments[] = {
     {"socket", "PATH", take_socket, "unix socket of the daemon (" BB_CTL_SOCKET ")"},
     {"url", "URL", take_url, "reach it by http://HOST:PORT instead"},
     {"token-file", "FILE", take_token_file, "file with the token to present"},
     {"json", NULL, take_json, "one JSON object instead of a table"},
-    {"after", "HASH", take_after, "list: only what comes behind this hash"},
+    {"after", "HASH", take_after, "list, copy: only what comes behind this hash"},
     {"limit", "N", take_limit, "list: at most N blocks"},
+    {"from-token", "FILE", take_from_token, "copy: file with the token for the source"},
+    {"to-token", "FILE", take_to_token, "copy: file with the token for the target"},
+    {"connections", "N", take_connections, "copy: so many at once, 1 to 64 (8)"},
+    {"limit-rate", "SIZE", take_limit_rate, "copy: at most so many bytes per second"},
+    {"verify", NULL, take_verify, "copy: read every block back from the target"},
+    {"delete", NULL, take_delete, "copy: delete at the target what the source lacks"},
+    {"dry-run", NULL, take_dry_run, "copy: only say what would be done"},
+    {"force", NULL, take_force, "copy: delete even more than half of the target"},
     {"udev", NULL, take_udev, "probe: properties as udev imports them"},
     {"scopes", "LIST", take_scopes, "token new: of read, write, delete, admin (read)"},
     {"name", "NAME", take_name, "token new: who it is for"},
@@ -123,12 +178,12 @@ static int usage(FILE *out, int code)
         fprintf(out, "  %-7s %-8s %s\n", commands[i].name, commands[i].words, commands[i].help);
     fprintf(out, "\n");
     for (size_t i = 0; i < ARGUMENT_COUNT; i++)
-        fprintf(out, "  --%-10s %-5s %s\n", arguments[i].name,
+        fprintf(out, "  --%-11s %-5s %s\n", arguments[i].name,
                 arguments[i].value != NULL ? arguments[i].value : "", arguments[i].help);
-    fprintf(out, "  --%-10s %-5s %s\n  --%-10s %-5s %s\n", "help", "", "this text", "version", "",
+    fprintf(out, "  --%-11s %-5s %s\n  --%-11s %-5s %s\n", "help", "", "this text", "version", "",
             "version of the program");
     fprintf(out, "\nExit code: 0 done, 1 failed, 2 wrong usage, 3 not ready or corrupt, 4 absent,\n"
-                 "5 not allowed.\n");
+                 "5 not allowed, 6 target full; copy: 128 + the signal that interrupted it.\n");
     return code;
 }
 
@@ -218,7 +273,7 @@ int bb_ctl_refused(const struct bb_ctl_reply *reply)
 
 int main(int argc, char **argv)
 {
-    struct bb_ctl_options options = {.socket = BB_CTL_SOCKET, .scopes = "read"};
+    struct bb_ctl_options options = {.socket = BB_CTL_SOCKET, .scopes = "read", .connections = 8};
     char letter;
     if (read_arguments(argc, argv, &options, &letter) != 0)
         return usage(stderr, BB_CTL_USAGE);

@@ -16,21 +16,24 @@
 /* Exit codes of bbctl. */
 enum bb_ctl_exit {
     BB_CTL_OK = 0,
-    BB_CTL_FAILED = 1, /* no daemon there, or an error of its own */
-    BB_CTL_USAGE = 2,  /* wrong usage */
-    BB_CTL_DEGRADED =
-        3,             /* status: not ready, or reads only; verify: the stored bytes are corrupt */
-    BB_CTL_ABSENT = 4, /* verify: not stored; probe: no device of Buddy Blocks */
-    BB_CTL_DENIED = 5, /* the token, or the lack of one, does not allow it */
+    BB_CTL_FAILED = 1,   /* no daemon there, or an error of its own */
+    BB_CTL_USAGE = 2,    /* wrong usage */
+    BB_CTL_DEGRADED = 3, /* status, copy: not ready, or reads only; verify, copy: corrupt bytes */
+    BB_CTL_ABSENT = 4,   /* verify: not stored; probe: no device of Buddy Blocks */
+    BB_CTL_DENIED = 5,   /* the token, or the lack of one, does not allow it */
+    BB_CTL_FULL = 6,     /* copy: the target has no room */
 };
 
 struct bb_ctl_options {
     const char *socket, *url, *token_file; /* url NULL: by the socket */
     bool json;
-    const char *after;         /* list: NULL from the start */
-    uint64_t limit;            /* list: 0 for all */
-    bool udev;                 /* probe: lines for udev */
-    const char *scopes, *name; /* token new */
+    const char *after;                   /* list, copy: NULL from the start */
+    uint64_t limit;                      /* list: 0 for all */
+    bool udev;                           /* probe: lines for udev */
+    const char *scopes, *name;           /* token new */
+    const char *from_token, *to_token;   /* copy: files, NULL for none */
+    uint64_t connections, rate;          /* copy; rate 0 for no limit */
+    bool verify, remove, dry_run, force; /* copy */
 };
 
 /* Opens a connection to the daemon; BB_CTL_OK or the complaint was said. */
@@ -43,6 +46,7 @@ int bb_ctl_space(const struct bb_ctl_options *options, char **words);
 int bb_ctl_config(const struct bb_ctl_options *options, char **words);
 int bb_ctl_list(const struct bb_ctl_options *options, char **words);
 int bb_ctl_verify(const struct bb_ctl_options *options, char **words);
+int bb_ctl_copy(const struct bb_ctl_options *options, char **words);
 int bb_ctl_probe(const struct bb_ctl_options *options, char **words);
 int bb_ctl_token(const struct bb_ctl_options *options, char **words);
 
