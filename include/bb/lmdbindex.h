@@ -3,9 +3,10 @@
  * filesystem.
  *
  * LMDB takes a blank device for a broken file, so format writes the first pages of an environment
- * made in a file with the same map size. The environment is opened by a symlink in the runtime
- * directory (the lock file lands beside it), with MDB_NOSUBDIR and MDB_NORDAHEAD; never WRITEMAP,
- * NOSYNC, NOMETASYNC or NOMEMINIT. What is stored: indexcodec.h.
+ * made in a file with the same map size. Its pages have 4 KiB on every machine, also where those of
+ * memory have 16 or 64; whatever size it finds it reads. The environment is opened by a symlink in
+ * the runtime directory (the lock file lands beside it), with MDB_NOSUBDIR and MDB_NORDAHEAD; never
+ * WRITEMAP, NOSYNC, NOMETASYNC or NOMEMINIT. What is stored: indexcodec.h.
  *
  * Both meta pages, and the pages they point to, are checked by our own reader before LMDB sees
  * them: it would crash on garbage. An I/O error under the map arrives as SIGBUS; the program that

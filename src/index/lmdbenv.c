@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,13 +74,46 @@ static uint64_t map_size_of(const struct bb_device *device, uint32_t page_size)
     return device->size / page_size * page_size;
 }
 
+/* The two meta pages of an environment that nothing was ever written to. LMDB would make pages of
+ * the size of this machine's, up to 32 KiB; it takes those that it finds, of 4 KiB on any machine:
+ * so a store can be carried to any other, and a transaction dirties as much memory as the budget
+ * has for it. */
+static int make_blank(const char *path, uint64_t map_size)
+{
+    uint8_t pages[2 * LMDB_PAGE_SIZE] = {0};
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -errno;
+    for (unsigned at = 0; at < 2; at++) {
+        struct lmdb_disk_meta meta = {
+            .header = {.page = bb_le64_make(at), .flags = bb_le16_make(LMDB_P_META)},
+            .magic = bb_le32_make(LMDB_MAGIC),
+            .version = bb_le32_make(LMDB_VERSION),
+            .map_size = bb_le64_make(map_size),
+            .free = {.pad = bb_le32_make(LMDB_PAGE_SIZE),
+                     .flags = bb_le16_make(LMDB_DB_INTEGERKEY | LMDB_DB_NOSUBDIR),
+                     .root = bb_le64_make(LMDB_NO_PAGE)},
+            .main = {.root = bb_le64_make(LMDB_NO_PAGE)},
+            .last_page = bb_le64_make(1),
+        };
+        memcpy(pages + (size_t)at * LMDB_PAGE_SIZE, &meta, sizeof(meta));
+    }
+    ssize_t written = write(fd, pages, sizeof(pages));
+    int rc = written < 0 ? -errno : written == (ssize_t)sizeof(pages) ? 0 : -ENOSPC;
+    close(fd);
+    return rc;
+}
+
 /* An environment with our two empty databases, in an ordinary file. */
 static int make_seed(const char *path, uint64_t map_size)
 {
     MDB_env *env;
     MDB_txn *txn = NULL;
     MDB_dbi dbi;
-    int rc = mdb_env_create(&env);
+    int rc = make_blank(path, map_size);
+    if (rc < 0)
+        return rc;
+    rc = mdb_env_create(&env);
     if (rc != 0)
         return bb_lmdb_error(rc);
     rc = mdb_env_set_mapsize(env, map_size);
@@ -139,6 +173,7 @@ static int write_seed(const struct bb_device *device, const uint8_t *seed, size_
     if (rc < 0)
         return rc;
     size_t metas_size = 2 * (size_t)meta.page_size;
+    BB_ASSERT(meta.page_size == LMDB_PAGE_SIZE);
     BB_ASSERT(size > metas_size);
     rc = bb_lmdb_invalidate(device);
     if (rc == 0)

@@ -18,7 +18,8 @@
 
 #define LMDB_MAGIC 0xBEEFC0DEu
 #define LMDB_VERSION 1u
-#define LMDB_PAGE_SIZE_MIN 4096u  /* never below the machine's page, our formats are not */
+#define LMDB_PAGE_SIZE 4096u      /* that we make, whatever the machine's is; */
+#define LMDB_PAGE_SIZE_MIN 4096u  /* others are read, too */
 #define LMDB_PAGE_SIZE_MAX 32768u /* LMDB's own limit */
 #define LMDB_HEAD_SIZE (2 * LMDB_PAGE_SIZE_MAX)
 #define LMDB_DEPTH_MAX 32

@@ -45,7 +45,7 @@ static void a_good_head_is_taken_and_described(void **state)
     fixture_close(&fixture);
     read_head();
     assert_int_equal(bb_lmdb_check_metas(head, sizeof(head), SIZE, &meta), 0);
-    assert_int_equal(meta.page_size, (uint32_t)sysconf(_SC_PAGESIZE));
+    assert_int_equal(meta.page_size, 4096);
     assert_int_equal(meta.map_size, SIZE);
     assert_int_equal(meta.transaction, 2); /* made by format, then the row */
     assert_true(meta.last_page >= 2);
@@ -81,7 +81,7 @@ static void one_meta_page_zeroed_is_damage_both_is_no_index(void **state)
     fixture_make_open(&fixture, 0, SIZE);
     fixture_close(&fixture);
     read_head();
-    uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
+    uint32_t page = 4096;
     for (unsigned at = 0; at < 2; at++) {
         write_bytes(at * page, zeros, sizeof(zeros));
         assert_int_equal(fixture_open(&fixture), BB_ERR_INDEX_DAMAGED);
@@ -107,7 +107,7 @@ static void roots_of_the_older_page_may_lie_behind_its_last_page(void **state)
     model_run(&model, &fixture.index, &random, 30);
     fixture_close(&fixture);
     read_head();
-    uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
+    uint32_t page = 4096;
     struct lmdb_disk_meta metas[2];
     memcpy(&metas[0], head, sizeof(metas[0]));
     memcpy(&metas[1], head + page, sizeof(metas[1]));
@@ -235,7 +235,7 @@ static void every_flipped_bit_of_the_metas_is_refused_or_harmless(void **state)
     fixture_close(&fixture);
     save(copy);
     read_head();
-    page_size = (uint32_t)sysconf(_SC_PAGESIZE);
+    page_size = 4096;
     unsigned refused = 0, harmless = 0;
     for (unsigned bit = 0; bit < 2 * 8 * META_SIZE; bit++) {
         unsigned meta = bit / (8 * META_SIZE), at = bit / 8 % META_SIZE;
@@ -375,7 +375,7 @@ static void damage_of_main_database_and_free_list_never_crashes(void **state)
     mdb_txn_abort(txn);
     mdb_env_close(env);
     read_head();
-    page_size = (uint32_t)sysconf(_SC_PAGESIZE);
+    page_size = 4096;
     assert_int_equal(bb_lmdb_check_metas(head, sizeof(head), LARGE_SIZE, &meta), 0);
     const uint8_t *newest = head + (meta.transaction % 2) * page_size;
     uint64_t free_root = get_u64(newest + 16 + 24 + 40);
