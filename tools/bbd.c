@@ -159,12 +159,19 @@ static void say(const char *sentence)
     bb_log(BB_LOG_WARNING, "%s", sentence);
 }
 
-static int open_device(const char *path, struct bb_device *ret_device)
+static int open_device(const struct daemon *daemon, enum bb_option_id id,
+                       struct bb_device *ret_device)
 {
-    int error = bb_device_open(path, BB_DEVICE_EXCLUSIVE, CLAIM_WAIT_MS, say, ret_device);
+    const char *path = text(daemon, id);
+    bool read_only = number(daemon, BB_OPTION_READ_ONLY) != 0;
+    int error = bb_device_open(path, read_only ? BB_DEVICE_CLAIMED : BB_DEVICE_EXCLUSIVE,
+                               CLAIM_WAIT_MS, say, ret_device);
     if (error == BB_ERR_HELD)
         bb_log(BB_LOG_ERROR, "%s: held by another program for %u s, stop that first", path,
                CLAIM_WAIT_MS / 1000);
+    else if (error == -EROFS)
+        bb_log(BB_LOG_ERROR, "%s: %s, make it writable, or serve reads from it with --read-only",
+               path, bb_err_text(error));
     else if (error != 0)
         bb_log(BB_LOG_ERROR, "%s: %s", path, bb_err_text(error));
     return error;
@@ -183,14 +190,14 @@ static bool index_is_data(const struct daemon *daemon)
 
 static int open_devices(struct daemon *daemon)
 {
-    int error = open_device(text(daemon, BB_OPTION_DATA), &daemon->data);
+    int error = open_device(daemon, BB_OPTION_DATA, &daemon->data);
     if (error == 0 && index_is_data(daemon)) {
         bb_log(BB_LOG_ERROR, "%s and %s overlap, give two devices", text(daemon, BB_OPTION_DATA),
                text(daemon, BB_OPTION_INDEX));
         error = BB_ERR_REFUSED;
     }
     if (error == 0)
-        error = open_device(text(daemon, BB_OPTION_INDEX), &daemon->index);
+        error = open_device(daemon, BB_OPTION_INDEX, &daemon->index);
     return error;
 }
 
@@ -372,6 +379,7 @@ static int start(struct daemon *daemon, const struct bb_budget *budget)
         .runtime_dir = daemon->run_dir,
         .store = daemon->settings.config.store[0] != '\0' ? daemon->settings.config.store : NULL,
         .budget = *budget,
+        .read_only = number(daemon, BB_OPTION_READ_ONLY) != 0,
     };
     error = bb_startup_open(&startup, &daemon->startup);
     if (error == 0)

@@ -35,11 +35,12 @@ struct bb_device {
 enum bb_device_mode {
     BB_DEVICE_READ = 0,      /* look only, no claim */
     BB_DEVICE_EXCLUSIVE = 1, /* read and write, claimed */
+    BB_DEVICE_CLAIMED = 2,   /* read only, claimed all the same: one process for a device */
 };
 
-/* Opens `path`. In exclusive mode a device that is held is retried every 50 ms for up to wait_ms;
- * on the first refusal on_wait (may be NULL) is called once with a sentence. BB_ERR_HELD when it
- * stays held, BB_ERR_GEOMETRY for sectors above 4096, -ENOTBLK for neither device nor file, -EROFS
+/* Opens `path`. A claim on a device that is held is tried again every 50 ms for up to wait_ms; on
+ * the first refusal on_wait (may be NULL) is called once with a sentence. BB_ERR_HELD when it stays
+ * held, BB_ERR_GEOMETRY for sectors above 4096, -ENOTBLK for neither device nor file, -EROFS
  * for a read-only one in exclusive mode, else -errno. ret_device is untouched on failure. */
 BB_MUST_USE int bb_device_open(const char *path, enum bb_device_mode mode, unsigned wait_ms,
                                void (*on_wait)(const char *sentence), struct bb_device *ret_device);

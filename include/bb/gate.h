@@ -18,6 +18,7 @@
 #include <stdatomic.h>
 
 struct bb_gate {
+    bool read_only;           /* started to serve reads and to write nothing, for anybody */
     bool auth_none;           /* the operator said that anybody who reaches the port may */
     const char *const *hosts; /* names this server answers to, lower case, without port */
     size_t host_count;

@@ -36,6 +36,8 @@ enum bb_option_reload { BB_OPTION_RESTART, BB_OPTION_LIVE };
       "index device")                                                                              \
     x(APPEND_ONLY, "store", "append-only", YESNO, "yes|no", "no", 0, 1, LIVE,                      \
       "DELETE is for admin only")                                                                  \
+    x(READ_ONLY, "store", "read-only", YESNO, "yes|no", "no", 0, 1, RESTART,                       \
+      "rescue: serve reads from devices that nothing is written to")                               \
     x(LISTEN, "server", "listen", LIST, "ADDR:PORT|unix:PATH", "127.0.0.1:10001 [::1]:10001",      \
       0, 16, RESTART, "addresses and unix sockets to serve")                                       \
     x(ADMIN_SOCKET, "server", "admin-socket", PATH, "PATH", "", 0, 0, RESTART,                     \

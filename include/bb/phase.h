@@ -20,7 +20,7 @@
 enum bb_phase {
     BB_PHASE_RECOVERING, /* nothing but health and status is answered */
     BB_PHASE_READING,    /* reads are served, the allocator is being filled */
-    BB_PHASE_READY,      /* reads and writes */
+    BB_PHASE_READY,      /* reads and writes, or what there is with --read-only */
     BB_PHASE_DRAINING,   /* what runs may finish, no new writes */
     BB_PHASE_STOPPING,   /* connections end, the engine stops */
     BB_PHASE_LEAVING,    /* threads return */
@@ -46,7 +46,7 @@ void bb_board_progress(struct bb_board *board, const char *step, uint64_t done, 
 
 /* Whether a new request of this kind may be served now. */
 bool bb_board_allows(const struct bb_board *board, enum bb_need need);
-/* Whether /readyz says 200. */
+/* Whether /readyz says 200: all that this server was started for is served. */
 bool bb_board_ready(const struct bb_board *board);
 
 #define BB_BOARD_TEXT_MAX 200u

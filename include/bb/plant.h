@@ -83,6 +83,9 @@
     x(EPOCH_KEPT, "a start ends with a new epoch")                                                 \
     x(EPOCH_FIRST, "the epoch changes after the recovery checkpoint")                              \
     x(EPOCH_WITHOUT_ANCHOR, "the superblock carries the anchor of the epoch's start")              \
+    /* reading only */                                                                             \
+    x(REPLAY_WRITES, "a start that only reads writes nothing")                                     \
+    x(REPLAY_UNJUDGED, "it drops what recovery drops")                                             \
     /* rebuild */                                                                                  \
     x(REBUILD_NO_REHASH, "a rebuild re-hashes live items above D")                                 \
     x(REBUILD_NO_PAGES, "a rebuild writes every mentioned page before the row")                    \

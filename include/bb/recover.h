@@ -71,6 +71,9 @@ struct bb_recover_config {
     void (*progress)(void *context, const char *step, uint64_t done, uint64_t total);
     void *context;
     struct bb_repair_rules repair;
+    /* Nothing is flushed before the first read. What is found may be lost in a power cut later: for
+     * who acknowledges nothing. */
+    bool no_flush;
 };
 #define BB_RECOVER_SCRATCH_MIN ((size_t)4 << 20)
 
@@ -89,6 +92,16 @@ BB_MUST_USE int bb_recover(const struct bb_recover_config *config,
 BB_MUST_USE int bb_recover_check(const struct bb_recover_config *config,
                                  struct bb_recovered *ret_recovered,
                                  struct bb_explain *ret_explain);
+
+/* The same, and then what the items behind the index's checkpoint make of each hash that they
+ * mention, ascending; `recovered` is the result already: the found super with the anchor that
+ * recovery would write. Nothing is written. Not 0 from `visit` ends it and is returned. */
+typedef int bb_recover_change_fn(void *context, const struct bb_recovered *recovered,
+                                 const struct bb_change *change);
+BB_MUST_USE int bb_recover_replay(const struct bb_recover_config *config,
+                                  bb_recover_change_fn *visit, void *context,
+                                  struct bb_recovered *ret_recovered,
+                                  struct bb_explain *ret_explain);
 
 /* Rebuilds the index from the data device. config->index is fresh: no entries, and a state row with
  * this store's UUID, `index_uuid`, an empty set and an anchor of zeros, which stands in no ring; so

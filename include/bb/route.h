@@ -41,6 +41,9 @@ struct bb_route {
     struct bb_hash hash; /* valid when named */
     uint32_t zone;       /* CHUNKS */
     const char *allow;   /* with 405: value of Allow; static */
+    /* the same of a server that writes nothing; "" where it serves no method at all */
+    const char *allow_reads;
+    bool writes; /* it changes the store, or what runs in it */
 };
 
 /* 0 with op, takes_body, named and hash set; else 400 (a name that is not a hash), 404 or 405 with

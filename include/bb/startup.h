@@ -20,6 +20,7 @@ struct bb_startup_config {
     const char *runtime_dir;
     struct bb_budget budget;
     const char *store; /* UUID that the store must have, or NULL */
+    bool read_only;    /* nothing is written: the journal is replayed in memory */
 };
 
 /* Takes the memory only. */

@@ -102,8 +102,12 @@ struct bb_store_config {
     struct bb_super super;
     struct bb_ring_position last; /* equals the anchor: recovery ended with a checkpoint */
     struct bb_arena *arena;
-    size_t memory;   /* bytes for delta and checkpoint together */
-    uint32_t op_max; /* ops in flight at most, over all ports */
+    size_t memory; /* bytes for delta and checkpoint together */
+    /* Not NULL: the engine only reads. It has this delta, as bb_replay_run made it, in an arena of
+     * the caller's, submits no I/O and no fold, and refuses what would need one with NOT_READY; a
+     * MARK is remembered while there is room. A stop is immediate. `memory` is not used. */
+    const struct bb_delta *replayed;
+    uint32_t op_max;       /* ops in flight at most, over all ports */
     uint32_t port_count;
     void *context;
     void (*reply)(void *context, struct bb_op *op);

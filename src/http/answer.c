@@ -108,7 +108,8 @@ void bb_conn_refuse(struct bb_conn *conn, const struct bb_http_refusal *refusal)
     BB_ASSERT(len >= 0 && (size_t)len < sizeof(conn->text));
     struct bb_http_reply reply = {.status = refusal->status};
     if (refusal->status == 405)
-        reply.allow = conn->route.allow;
+        reply.allow =
+            conn->worker->shared->gate.read_only ? conn->route.allow_reads : conn->route.allow;
     if (refusal->status == 401)
         reply.authenticate = BB_GATE_CHALLENGE;
     send_text(conn, &reply, (size_t)len);

@@ -149,5 +149,8 @@ int bb_gate_check(const struct bb_gate *gate, const struct bb_visitor *visitor,
         return status;
     if (wanted != 0 && (scopes & wanted) == 0)
         return scope_missing(route, wanted, ret_refusal);
+    if (gate->read_only && route != NULL && route->writes)
+        return refuse(ret_refusal, 403, "read-only: this server writes nothing to its devices",
+                      "start it without --read-only");
     return 0;
 }

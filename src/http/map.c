@@ -116,8 +116,8 @@ void bb_map_begin(struct bb_conn *conn)
         bb_conn_line(conn, 400, "first: not a number, send where to begin in decimal");
         return;
     }
-    /* until writes are served nobody has counted what is free */
-    if (!bb_board_allows(&conn->worker->shared->board, BB_NEED_WRITE)) {
+    /* until all is served nobody has counted what is free */
+    if (!bb_board_ready(&conn->worker->shared->board)) {
         bb_conn_busy(conn);
         return;
     }

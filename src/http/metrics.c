@@ -297,8 +297,10 @@ void bb_metrics_write(struct bb_sheet *sheet, const struct bb_shared *shared,
     bb_totals_sum(shared, &totals);
     family(sheet, "build_info", "gauge", "Version of the daemon.");
     bb_sheet_add(sheet, "bb_build_info{version=\"%s\"} 1\n", BB_VERSION);
-    gauge(sheet, "ready", "1 when reads and writes are served.",
+    gauge(sheet, "ready", "1 when all is served that it was started for.",
           bb_board_ready(&shared->board) ? 1 : 0);
+    gauge(sheet, "read_only", "1 when it was started to write nothing.",
+          shared->gate.read_only ? 1 : 0);
     seconds(sheet, "uptime_seconds", "Since the start.", bb_clock_ms() - shared->board.started_ms);
     gauge(sheet, "workers", "Threads that serve connections.", shared->worker_count);
     gauge(sheet, "memory_limit_bytes", "Memory that the daemon plans with.", shared->budget.memory);

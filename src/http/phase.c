@@ -45,13 +45,14 @@ bool bb_board_allows(const struct bb_board *board, enum bb_need need)
         return false;
     enum bb_phase phase = bb_board_phase(board);
     if (need == BB_NEED_WRITE)
-        return phase == BB_PHASE_READY;
+        return phase == BB_PHASE_READY && atomic_load(&board->read_only) == NULL;
     return phase >= BB_PHASE_READING && phase <= BB_PHASE_DRAINING;
 }
 
 bool bb_board_ready(const struct bb_board *board)
 {
-    return bb_board_allows(board, BB_NEED_WRITE);
+    return bb_board_phase(board) == BB_PHASE_READY &&
+           !atomic_load_explicit(&board->fatal, memory_order_acquire);
 }
 
 static size_t with_progress(const struct bb_board *board, const char *what, char *ret_text)
@@ -89,7 +90,7 @@ size_t bb_board_text(const struct bb_board *board, char ret_text[static BB_BOARD
             return plain(read_only, ret_text);
         return with_progress(board, "reads only", ret_text);
     case BB_PHASE_READY:
-        return plain("ready", ret_text);
+        return plain(read_only != NULL ? read_only : "ready", ret_text);
     case BB_PHASE_DRAINING:
     case BB_PHASE_STOPPING:
     case BB_PHASE_LEAVING:
@@ -108,7 +109,7 @@ const char *bb_board_word(const struct bb_board *board)
     case BB_PHASE_READING:
         return atomic_load(&board->read_only) != NULL ? "read-only" : "reading";
     case BB_PHASE_READY:
-        return "ready";
+        return atomic_load(&board->read_only) != NULL ? "read-only" : "ready";
     case BB_PHASE_DRAINING:
     case BB_PHASE_STOPPING:
     case BB_PHASE_LEAVING:

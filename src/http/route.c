@@ -7,6 +7,7 @@
 #include "refuse.h"
 
 #define ANY_METHOD "GET, HEAD, PUT, POST, DELETE"
+#define ANY_READ "GET, HEAD, POST"
 
 enum resource {
     RESOURCE_NEW_BLOCK,
@@ -117,13 +118,28 @@ static int refuse(struct bb_http_refusal *ret_refusal, int status, const char *w
     return status;
 }
 
+/* MISSING is a question, whatever its method. */
+static bool is_reading(enum bb_route_op op, unsigned method)
+{
+    return method == BB_HTTP_GET || method == BB_HTTP_HEAD || op == BB_ROUTE_MISSING;
+}
+
+static const char *allow_reads(int resource)
+{
+    if (resources[resource].op == BB_ROUTE_MISSING)
+        return resources[resource].allow;
+    return (resources[resource].methods & 1u << BB_HTTP_GET) != 0 ? "GET, HEAD" : "";
+}
+
 int bb_route_find(const struct bb_http_request *http, struct bb_route *ret_route,
                   struct bb_http_refusal *ret_refusal)
 {
-    struct bb_route route = {.allow = ANY_METHOD};
+    struct bb_route route = {.allow = ANY_METHOD, .allow_reads = ANY_READ};
     int resource = find_resource(http->path, &route);
-    if (resource >= 0 && resource < RESOURCE_NONE)
+    if (resource >= 0 && resource < RESOURCE_NONE) {
         route.allow = resources[resource].allow;
+        route.allow_reads = allow_reads(resource);
+    }
     if (http->method == BB_HTTP_REFUSED) {
         *ret_route = route;
         return refuse(ret_refusal, 405, "method: CONNECT, TRACE and OPTIONS are not served", NULL,
@@ -145,6 +161,7 @@ int bb_route_find(const struct bb_http_request *http, struct bb_route *ret_route
         route.op = BB_ROUTE_PUT;
     if (resource == RESOURCE_BLOCK && http->method == BB_HTTP_DELETE)
         route.op = BB_ROUTE_DELETE;
+    route.writes = !is_reading(route.op, http->method);
     route.takes_body = route.op == BB_ROUTE_PUT || route.op == BB_ROUTE_MISSING;
     BB_ASSERT(route.named || (route.op != BB_ROUTE_GET && route.op != BB_ROUTE_DELETE));
     *ret_route = route;

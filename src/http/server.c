@@ -131,6 +131,8 @@ static int init_shared(struct bb_server *server)
     struct bb_shared *shared = &server->shared;
     bb_board_init(&shared->board, bb_clock_ms());
     shared->gate.auth_none = config->auth_none;
+    shared->gate.read_only =
+        config->settings != NULL && bb_config_number(config->settings, BB_OPTION_READ_ONLY) != 0;
     shared->gate.hosts = config->hosts;
     shared->gate.host_count = config->host_count;
     publish(server, config->settings, config->tokens);

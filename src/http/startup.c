@@ -10,6 +10,7 @@
 #include "bb/fill.h"
 #include "bb/log.h"
 #include "bb/notify.h"
+#include "bb/replay.h"
 #include "bb/syncio.h"
 #include "bb/text.h"
 
@@ -28,7 +29,8 @@ struct bb_startup {
     struct bb_lmdb *lmdb;
     struct bb_index index;
     struct bb_recovered recovered;
-    struct bb_arena arena; /* this, the engine, the index service */
+    struct bb_replay replay; /* with config.read_only */
+    struct bb_arena arena;   /* this, the engine, the index service, the replay */
     struct bb_arena buddy_arena;
     struct bb_index_service *service;
     struct bb_store_config store;
@@ -100,6 +102,8 @@ static int sync_device(const struct bb_device *device)
 
 static int sync_devices(struct bb_startup *startup)
 {
+    if (startup->config.read_only)
+        return 0;
     progress(startup, "flushing what the last process wrote", 0, 0);
     int error = sync_device(startup->config.data);
     return error == 0 ? sync_device(startup->config.index) : error;
@@ -123,8 +127,8 @@ static const char *index_cure(int error)
 static int open_index(struct bb_startup *startup)
 {
     progress(startup, "opening the index", 0, 0);
-    int error =
-        bb_lmdb_open(startup->config.index, startup->config.runtime_dir, false, &startup->lmdb);
+    int error = bb_lmdb_open(startup->config.index, startup->config.runtime_dir,
+                             startup->config.read_only, &startup->lmdb);
     if (error != 0) {
         bb_log(BB_LOG_ERROR, "index %s: %s; %s", startup->config.index->path, bb_err_text(error),
                index_cure(error));
@@ -176,6 +180,38 @@ static int check_store(const struct bb_startup *startup)
     return BB_ERR_FOREIGN;
 }
 
+static int replay(struct bb_startup *startup, const struct bb_recover_config *config,
+                  struct bb_explain *explain)
+{
+    int error = bb_replay_run(config, &startup->arena, startup->config.budget.delta,
+                              &startup->replay, &startup->recovered, explain);
+    uint64_t wanted = startup->replay.wanted;
+    if (error == BB_ERR_MEMORY && wanted > 0) {
+        uint64_t memory = wanted * BB_REPLAY_ITEM_COST * BB_BUDGET_DELTA_SHARE;
+        (void)snprintf(explain->text, sizeof(explain->text),
+                       "memory: the journal holds %" PRIu64 " changes that the index does not "
+                       "have; to replay them in memory start with --memory %" PRIu64 "M or more",
+                       wanted, bb_div_ceil(memory, BB_MIB));
+        return error;
+    }
+    if (error != 0 && bb_err_cure(error) == NULL)
+        bb_log(BB_LOG_WARNING, "read-only: nothing was written; bbfsck --repair and --rebuild "
+                               "write: if these devices must not be touched, use them on copies");
+    return error;
+}
+
+static void log_replayed(const struct bb_startup *startup)
+{
+    const struct bb_recover_report *report = &startup->recovered.report;
+    bb_log(BB_LOG_INFO, "read-only: nothing is written; changes replayed in memory: %" PRIu64,
+           startup->replay.wanted);
+    if (report->super_copies_healed > 0)
+        bb_log(BB_LOG_WARNING,
+               "%s: superblock copies that are damaged or old: %" PRIu64
+               ", left as they are; a start without --read-only repairs them",
+               startup->config.data->path, report->super_copies_healed);
+}
+
 static int recover(struct bb_startup *startup)
 {
     struct bb_shared *shared = bb_server_shared(startup->config.server);
@@ -183,7 +219,10 @@ static int recover(struct bb_startup *startup)
     struct bb_syncio sync;
     struct bb_explain explain = {.text = ""};
     uint64_t began_ms = bb_clock_ms();
-    size_t size = (size_t)bb_max_u64(startup->config.budget.delta, BB_RECOVER_SCRATCH_MIN);
+    size_t size = startup->config.budget.delta;
+    if (startup->config.read_only)
+        size /= 2; /* beside the replay; LMDB's share is not needed */
+    size = (size_t)bb_align_up(bb_max_u64(size, BB_RECOVER_SCRATCH_MIN), BB_UNIT_SIZE);
     int error = bb_arena_open(size, false, false, &scratch);
     if (error != 0)
         return failed(error, "memory for recovery");
@@ -195,8 +234,12 @@ static int recover(struct bb_startup *startup)
         .scratch_size = size,
         .progress = progress,
         .context = startup,
+        .no_flush = startup->config.read_only,
     };
-    error = bb_recover(&config, &startup->recovered, &explain);
+    if (startup->config.read_only)
+        error = replay(startup, &config, &explain);
+    else
+        error = bb_recover(&config, &startup->recovered, &explain);
     bb_arena_close(&scratch);
     if (error != 0)
         return explained(startup, error, &explain);
@@ -204,6 +247,8 @@ static int recover(struct bb_startup *startup)
     atomic_store(&shared->recovery_ms, took_ms);
     atomic_store_explicit(&shared->recovered, &startup->recovered, memory_order_release);
     log_report(startup, took_ms);
+    if (startup->config.read_only)
+        log_replayed(startup);
     return check_store(startup);
 }
 
@@ -230,6 +275,7 @@ static int open_store(struct bb_startup *startup)
         .last = startup->recovered.last,
         .arena = &startup->arena,
         .memory = budget->delta,
+        .replayed = startup->config.read_only ? &startup->replay.delta : NULL,
     };
     error = bb_control_open_store(control, &startup->store, startup->service);
     if (error != 0)
@@ -261,7 +307,7 @@ static int open_buddy(struct bb_startup *startup, struct bb_buddy **ret_buddy)
     return 0;
 }
 
-static int read_only(struct bb_startup *startup, int error)
+static int reads_only(struct bb_startup *startup, int error)
 {
     struct bb_board *board = &bb_server_shared(startup->config.server)->board;
     bb_log(BB_LOG_ERROR, "reads only: %s; stop and run bbfsck %s %s", bb_err_text(error),
@@ -270,6 +316,15 @@ static int read_only(struct bb_startup *startup, int error)
                  "reads only: the index does not add up, stop the server and run bbfsck");
     bb_notify("READY=1\nSTATUS=reads only, run bbfsck");
     return 0;
+}
+
+static void notify_ready(const struct bb_startup *startup)
+{
+    char text[BB_BOARD_TEXT_MAX];
+    char state[BB_BOARD_TEXT_MAX + 32];
+    (void)bb_board_text(&bb_server_shared(startup->config.server)->board, text);
+    (void)snprintf(state, sizeof(state), "READY=1\nSTATUS=%s", text);
+    bb_notify(state);
 }
 
 static int fill(struct bb_startup *startup)
@@ -284,19 +339,25 @@ static int fill(struct bb_startup *startup)
     if (error != 0)
         return error;
     bb_lmdb_read_in(startup->lmdb);
-    error = bb_fill(&startup->index, &startup->recovered.super, buddy, &set, &explain);
+    struct bb_index index = startup->index;
+    if (startup->config.read_only)
+        bb_replay_index(&startup->replay, &index);
+    error = bb_fill(&index, &startup->recovered.super, buddy, &set, &explain);
     if (error != 0) {
         (void)explained(startup, error, &explain);
-        return bb_err_cure(error) != NULL ? error : read_only(startup, error);
+        return bb_err_cure(error) != NULL ? error : reads_only(startup, error);
     }
     error = bb_control_ready(shared->control, buddy, &set);
     if (error != 0)
-        return read_only(startup, error);
+        return reads_only(startup, error);
     atomic_store(&shared->fill_ms, bb_clock_ms() - began_ms);
     bb_log(BB_LOG_INFO, "ready blocks=%" PRIu64 " fill_ms=%" PRIu64, set.count,
            bb_clock_ms() - began_ms);
+    if (startup->config.read_only)
+        atomic_store(&shared->board.read_only,
+                     "read-only: serves reads and writes nothing to its devices");
     bb_server_set_phase(startup->config.server, BB_PHASE_READY);
-    bb_notify("READY=1\nSTATUS=ready");
+    notify_ready(startup);
     return 0;
 }
 

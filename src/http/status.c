@@ -157,6 +157,7 @@ static void write_status(struct bb_sheet *sheet, const struct bb_shared *shared,
     bb_sheet_add(sheet, "{\"version\":\"%s\",\"state\":\"%s\",", BB_VERSION,
                  bb_board_word(&shared->board));
     add_string(sheet, "detail", text);
+    bb_sheet_add(sheet, ",\"read_only\":%s", shared->gate.read_only ? "true" : "false");
     bb_sheet_add(sheet, ",\"uptime_ms\":%" PRIu64 ",", bb_clock_ms() - shared->board.started_ms);
     add_string(sheet, "data", shared->data->path);
     bb_sheet_add(sheet, ",");

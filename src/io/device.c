@@ -41,7 +41,7 @@ static int open_once(const char *path, enum bb_device_mode mode, struct bb_devic
     if (kind_of(&status) != 0)
         return kind_of(&status); /* before open: a FIFO would block there */
     int flags = O_CLOEXEC | (mode == BB_DEVICE_EXCLUSIVE ? O_RDWR : O_RDONLY);
-    if (mode == BB_DEVICE_EXCLUSIVE && S_ISBLK(status.st_mode))
+    if (mode != BB_DEVICE_READ && S_ISBLK(status.st_mode))
         flags |= O_EXCL;
     device->direct = true;
     int fd = open(path, flags | O_DIRECT);
@@ -54,7 +54,7 @@ static int open_once(const char *path, enum bb_device_mode mode, struct bb_devic
         return errno == EBUSY ? BB_ERR_HELD : -errno;
     }
     int error = fstat(fd, &status) != 0 ? -errno : kind_of(&status);
-    if (error == 0 && mode == BB_DEVICE_EXCLUSIVE && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (error == 0 && mode != BB_DEVICE_READ && flock(fd, LOCK_EX | LOCK_NB) != 0) {
         *ret_locked = true;
         error = errno == EWOULDBLOCK ? BB_ERR_HELD : -errno;
     }
@@ -178,6 +178,7 @@ int bb_device_open(const char *path, enum bb_device_mode mode, unsigned wait_ms,
         close(device.fd);
         return error;
     }
+    device.read_only |= mode == BB_DEVICE_CLAIMED;
     device.piece_max = find_piece_max(device.number);
     BB_ASSERT(bb_is_power_of_two(device.piece_max));
     BB_ASSERT(device.piece_max >= 4096);

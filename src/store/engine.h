@@ -196,6 +196,10 @@ struct bb_store {
 };
 
 /* store.c */
+static inline bool store_only_reads(const struct bb_store *store)
+{
+    return store->config.replayed != NULL;
+}
 void store_fail(struct bb_store *store, int error, const char *what);
 void store_reply(struct bb_store *store, struct bb_op *op, int result);
 void store_free(struct bb_store *store, uint64_t unit, uint64_t count);
@@ -244,6 +248,8 @@ int journal_open(struct bb_store *store);
 void journal_turn(struct bb_store *store);
 bool journal_has_room(const struct bb_store *store, uint32_t items);
 void journal_append(struct bb_store *store, const struct bb_item *item);
+/* For an engine that only reads: the item stands at D, and in memory alone. */
+void journal_remember(struct bb_store *store, const struct bb_item *item);
 uint64_t journal_window_sequence(const struct bb_store *store);
 uint64_t journal_used_units(const struct bb_store *store);
 uint64_t journal_units_since_anchor(const struct bb_store *store);

@@ -117,6 +117,17 @@ void journal_append(struct bb_store *store, const struct bb_item *item)
     journal->quiet_since_ms = store->now_ms;
 }
 
+void journal_remember(struct bb_store *store, const struct bb_item *item)
+{
+    struct journal *journal = &store->journal;
+    BB_ASSERT(store_only_reads(store));
+    if (bb_delta_count(&store->delta) == store->delta.capacity) {
+        return;
+    }
+    bb_delta_append(&store->delta, journal->durable.at.sequence, item);
+    journal->durable.delta_end = journal->window_first = store->delta.end;
+}
+
 static void free_deleted(struct bb_store *store, const struct bb_delta_item *item)
 {
     uint32_t units = bb_units_of(item->size);

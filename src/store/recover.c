@@ -193,17 +193,22 @@ static int fold_slice(struct folding *folding, const struct bb_anchor *anchor)
     return error == 0 ? 0 : refuse_index(folding->recovery, error);
 }
 
+static struct bb_change change_of(const struct bb_final *final)
+{
+    return (struct bb_change){.hash = final->last.hash,
+                              .unit = final->last.unit,
+                              .size = final->last.size,
+                              .present = final->present,
+                              .corrupt = final->corrupt};
+}
+
 static int fold_one(void *context, const struct bb_final *final)
 {
     struct folding *folding = context;
     const struct bb_index *index = folding->recovery->config->index;
     if (bb_planted(DROP_SKIPPED) && !final->present && final->last.op == BB_ITEM_PUT)
         return 0;
-    folding->changes[folding->count++] = (struct bb_change){.hash = final->last.hash,
-                                                            .unit = final->last.unit,
-                                                            .size = final->last.size,
-                                                            .present = final->present,
-                                                            .corrupt = final->corrupt};
+    folding->changes[folding->count++] = change_of(final);
     return folding->count == index->slice_max ? fold_slice(folding, NULL) : 0;
 }
 
@@ -294,6 +299,40 @@ int bb_recover_check(const struct bb_recover_config *config, struct bb_recovered
         return error;
     *ret_recovered = result_of(&recovery);
     return 0;
+}
+
+struct replaying {
+    bb_recover_change_fn *visit;
+    void *context;
+    const struct bb_recovered *recovered;
+};
+
+static int replay_one(void *context, const struct bb_final *final)
+{
+    struct replaying *replaying = context;
+    struct bb_change change = change_of(final);
+    if (bb_planted(REPLAY_UNJUDGED) && final->last.op == BB_ITEM_PUT)
+        change.present = true;
+    return replaying->visit(replaying->context, replaying->recovered, &change);
+}
+
+int bb_recover_replay(const struct bb_recover_config *config, bb_recover_change_fn *visit,
+                      void *context, struct bb_recovered *ret_recovered,
+                      struct bb_explain *ret_explain)
+{
+    struct bb_recovery recovery;
+    int error = check_all(&recovery, config, ret_explain);
+    if (error != 0)
+        return error;
+    if (bb_planted(REPLAY_WRITES))
+        error = write_super(&recovery);
+    struct bb_recovered recovered = result_of(&recovery);
+    recovered.super.anchor = bb_recovery_new_anchor(&recovery, &recovery.expected);
+    struct replaying replaying = {.visit = visit, .context = context, .recovered = &recovered};
+    error = bb_recovery_each_hash(&recovery, replay_one, &replaying);
+    if (error == 0)
+        *ret_recovered = recovered;
+    return error;
 }
 
 int bb_recover(const struct bb_recover_config *config, struct bb_recovered *ret_recovered,

@@ -72,7 +72,7 @@ int bb_recovery_open(struct bb_recovery *recovery, const struct bb_recover_confi
     bb_verdicts_init(&recovery->verdicts, carve(&at, end, verdicts_size), verdicts_size);
     bb_mentions_init(&recovery->mentions, at, (size_t)(end - at), &recovery->super.layout);
     bb_pages_init(recovery->pages, config->io, &recovery->super, recovery->work);
-    int error = bb_planted(NO_FSYNC) ? 0 : bb_io_flush(config->io);
+    int error = config->no_flush || bb_planted(NO_FSYNC) ? 0 : bb_io_flush(config->io);
     if (error != 0)
         return bb_explain(explain, error, "data device: flush before reading: %s, replace it",
                           bb_err_text(error));

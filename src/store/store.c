@@ -10,8 +10,22 @@ static uint32_t delta_capacity(size_t memory)
     return (uint32_t)bb_min_u64(memory / each, UINT32_MAX / 2);
 }
 
+/* What an engine that only reads is made of. */
+static int reading_parts_open(struct bb_store *store)
+{
+    store->delta = *store->config.replayed;
+    int result = bb_pins_init(&store->pins, store->config.arena, store->config.op_max);
+    if (result == 0) {
+        result = journal_open(store);
+    }
+    return result == 0 ? listing_open(store) : result;
+}
+
 static int parts_open(struct bb_store *store)
 {
+    if (store_only_reads(store)) {
+        return reading_parts_open(store);
+    }
     int result =
         bb_delta_init(&store->delta, store->config.arena, delta_capacity(store->config.memory));
     if (result == 0) {
@@ -36,7 +50,7 @@ int bb_store_open(const struct bb_store_config *config, struct bb_store **ret_st
 {
     BB_ASSERT(config->port_count > 0);
     BB_ASSERT(config->slice_max > 0);
-    if (delta_capacity(config->memory) < 4 * BB_RECORD_ITEMS_MAX) {
+    if (config->replayed == NULL && delta_capacity(config->memory) < 4 * BB_RECORD_ITEMS_MAX) {
         return BB_ERR_MEMORY;
     }
     struct bb_store *store = bb_arena_alloc(config->arena, sizeof(*store), 64);
@@ -66,7 +80,7 @@ int bb_store_ready(struct bb_store *store, struct bb_buddy *buddy, const struct 
     store->used_units = bb_buddy_total_units(buddy) - bb_buddy_free_units(buddy);
     store->block_bytes = set->bytes;
     store->filled = true;
-    store->writable = true;
+    store->writable = !store_only_reads(store);
     return 0;
 }
 
@@ -222,10 +236,22 @@ static int next_deadline(const struct bb_store *store)
     return (int)wait;
 }
 
+/* Nothing waits and nothing is due: there is only what was asked. */
+static int reading_turn(struct bb_store *store)
+{
+    lookups_turn(store);
+    listing_turn(store);
+    store->stopped = store->stopping;
+    return -1;
+}
+
 int bb_store_turn(struct bb_store *store, uint64_t now_ms)
 {
     BB_ASSERT(now_ms >= store->now_ms);
     store->now_ms = now_ms;
+    if (store_only_reads(store)) {
+        return reading_turn(store);
+    }
     if (store->checkpoint.ended_ms == 0)
         store->checkpoint.ended_ms = now_ms; /* recovery ended with one */
     zone_turn(store);
