@@ -144,7 +144,6 @@ static void mark_step(struct bb_store *store, struct bb_op *op, int found,
     }
     struct bb_item item = {
         .op = BB_ITEM_MARK, .size = entry->size, .unit = entry->unit, .hash = op->hash};
-    journal_append(store, &item);
     store->counters.marks++;
     if (store_only_reads(store)) {
         journal_remember(store, &item);
