@@ -51,7 +51,7 @@ def seeded(text=None):
     return random.Random(seed)
 
 
-def wait_until(condition, what, seconds=20, step=0.01):
+def wait_until(condition, what, seconds=60, step=0.01):
     """Polls until condition() is true and returns its value."""
     deadline = time.monotonic() + seconds
     while True:
@@ -63,7 +63,21 @@ def wait_until(condition, what, seconds=20, step=0.01):
         time.sleep(step)
 
 
-def run(*command, timeout=120, **options):
+def wait_quiet(status):
+    """Until a store at rest writes nothing more, but for the checkpoint 5 s after the last operation:
+    the record without items comes 50 ms after the last one.  status: a function, /status as a dict."""
+    seen, since = None, 0.0
+
+    def quiet():
+        nonlocal seen, since
+        journal, now = status()["journal"], time.monotonic()
+        if journal["durable"] != seen or journal["sequence"] != seen:
+            seen, since = journal["sequence"], now
+        return now - since > 1
+    wait_until(quiet, "the record of an idle store", 60, 0.02)
+
+
+def run(*command, timeout=300, **options):
     """Runs a program to its end: returncode, and what it wrote in stdout and stderr."""
     return subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -99,7 +113,12 @@ class Loop:
     def __init__(self, backing, sector=512):
         if not is_root():
             raise Skip("loop devices need root")
-        done = run("losetup", "--find", "--show", "--direct-io=on", "--sector-size", sector, backing)
+        for _ in range(20):  # others look for a free one in the same moment
+            done = run("losetup", "--find", "--show", "--direct-io=on", "--sector-size", sector,
+                       backing)
+            if done.returncode == 0 or not os.path.exists("/dev/loop-control"):
+                break
+            time.sleep(0.2)
         if done.returncode != 0:
             raise Skip(f"no loop device here: {done.stderr.strip()}")
         self.path, self.backing = done.stdout.strip(), os.path.realpath(backing)
@@ -133,7 +152,7 @@ Reply = collections.namedtuple("Reply", "status headers body")
 class Client:
     """One keep-alive connection.  Raises OSError when the server goes away."""
 
-    def __init__(self, port, timeout=30, host="127.0.0.1"):
+    def __init__(self, port, timeout=60, host="127.0.0.1"):
         self.address, self.timeout = (host, port), timeout
         self.sock, self.rest = None, b""
 
@@ -296,11 +315,11 @@ class Store:
                 stderr=log)
         return self
 
-    def start(self, *options, seconds=60, prefix=()):
+    def start(self, *options, seconds=120, prefix=()):
         self.launch(*options, prefix=prefix)
         return self.wait_ready(seconds)
 
-    def wait_ready(self, seconds=60, path="/readyz"):
+    def wait_ready(self, seconds=120, path="/readyz"):
         """Until reads and writes are served (or, with another path, until it answers 200)."""
         def ready():
             if self.process.poll() is not None:
@@ -314,7 +333,7 @@ class Store:
         wait_until(ready, f"{path} of bbd, {self.log_tail()}", seconds, 0.005)
         return self
 
-    def refused(self, *options, seconds=30):
+    def refused(self, *options, seconds=120):
         """Starts the daemon, which has to end by itself: exit code and what it said."""
         done = run(*self.command(*options), timeout=seconds)
         return done.returncode, done.stderr
@@ -344,10 +363,10 @@ class Store:
         self.stop()
         return self.start()
 
-    def client(self, timeout=30):
+    def client(self, timeout=60):
         return Client(self.port, timeout)
 
-    def fsck(self, *options, data=None, index=None, timeout=300):
+    def fsck(self, *options, data=None, index=None, timeout=600):
         return run(program("bbfsck"), *options, data or self.data, index or self.index, timeout=timeout)
 
     def check(self, deep=False):
@@ -390,7 +409,7 @@ class Store:
             file.write(bytes([byte ^ 1 << bit]))
             os.fsync(file.fileno())
 
-    def bench(self, *options, timeout=300):
+    def bench(self, *options, timeout=600):
         """bbbench, which must find nothing wrong; what it says as a dict per phase."""
         done = run(program("bbbench"), "--url", f"http://127.0.0.1:{self.port}", "--json", *options,
                    timeout=timeout)

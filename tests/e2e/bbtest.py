@@ -112,7 +112,7 @@ class Closed(Exception):
 class Raw:
     """One connection, bytes in, replies out."""
 
-    def __init__(self, port, timeout=20, host="127.0.0.1", rcvbuf=None):
+    def __init__(self, port, timeout=60, host="127.0.0.1", rcvbuf=None):
         self.sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         if rcvbuf:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
@@ -222,7 +222,7 @@ class Daemon:
         with open(self.log_path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
-    def wait_ready(self, seconds=60):
+    def wait_ready(self, seconds=120):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.process.poll() is not None:
@@ -272,7 +272,7 @@ class Daemon:
             target = link[1 : link.index(">")] if link else None
         return names
 
-    def stop(self, seconds=30):
+    def stop(self, seconds=60):
         """SIGTERM; the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
