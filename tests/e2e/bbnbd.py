@@ -31,6 +31,12 @@ def mounted(path):
         return any(line.split()[1] == path for line in mounts)
 
 
+def listening(path):
+    """Whether somebody listens on a unix socket; that its name is there says only that it is bound."""
+    with open("/proc/net/unix", encoding="utf-8") as sockets:
+        return any(line.split()[3] == "00010000" and line.split()[-1] == path for line in sockets)
+
+
 class Server:
     """nbdkit on a socket of its own, ended by end()."""
 
@@ -39,17 +45,17 @@ class Server:
         self.process = subprocess.Popen(  # pylint: disable=consider-using-with
             ["nbdkit", "--foreground", "--exit-with-parent", "--unix", self.socket, *words],
             stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: os.path.exists(self.socket) or self.process.poll() is not None, "nbdkit")
+        wait_until(lambda: listening(self.socket) or self.process.poll() is not None, "nbdkit")
         expect(self.process.poll() is None, f"nbdkit ended: {self.process.returncode}")
 
     def end(self):
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(60)
 
     def cut(self):
         """SIGKILL, without a chance to write anything."""
         self.process.kill()
-        self.process.wait(20)
+        self.process.wait(60)
 
 
 class Disk:
@@ -84,7 +90,7 @@ class Disk:
             def unmounted():  # also when nbdfuse died with its server: the mount stays
                 run("fusermount3", "-u", self.file)
                 return not mounted(self.file)
-            wait_until(unmounted, "unmounting what nbdfuse serves", 20, 0.1)
+            wait_until(unmounted, "unmounting what nbdfuse serves", 60, 0.1)
             self.mount.stderr.close()
-            self.mount.wait(20)
+            self.mount.wait(60)
             self.mount = None
