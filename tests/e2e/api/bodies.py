@@ -46,19 +46,19 @@ def lingering(server):
 
 @case("the lingering close ends after 2 s when the client stays", waits=True)
 def lingering_ends(server):
+    began = time.monotonic()
     with server.connect() as raw:
         raw.send(head("PUT", "/block", {"Content-Length": str(MAX + 1)}))
         expect(raw.reply().status, 413, "status")
         assert raw.at_end(), "our half is closed at once"
-        began = time.monotonic()
         try:
-            while time.monotonic() - began < 10:
+            while time.monotonic() - began < 20:
                 raw.send(b"x")
                 time.sleep(0.1)
         except OSError:
             pass
         took = time.monotonic() - began
-        assert 1 < took < 4, f"gone after {took:.1f} s"
+        assert 1.8 < took < 8, f"gone after {took:.1f} s"  # with room for a busy machine
 
 
 @case("no length at all is 411", "quick")

@@ -7,12 +7,13 @@ import random
 import threading
 import time
 
+from bbstore import wait_until
 from bbtest import case, expect, head, request, sha, Closed, Store, MIB
 
 
-def closes_within(raw, low, high):
-    """The reply's status or None, and checks when it came."""
-    began = time.monotonic()
+def closes_within(raw, began, low, high):
+    """The reply's status or None, and checks when it came: after low seconds, counted from before
+    the server can have begun to, and before high, with room for a busy machine."""
     raw.sock.settimeout(high + 5)
     status = None
     try:
@@ -46,10 +47,12 @@ def together(*functions):
 @case("slow clients are cut: heads after 10 s in all, bodies below 8 KiB/s", waits=True)
 def slow_clients(server):
     def no_byte():
+        began = time.monotonic()
         with server.connect() as raw:
-            expect(closes_within(raw, 9.5, 12), None, "no byte: closed without a word")
+            expect(closes_within(raw, began, 9.5, 16), None, "no byte: closed without a word")
 
     def drip_head():
+        began = time.monotonic()
         with server.connect() as raw:
             raw.send("GET /livez HT")
 
@@ -63,7 +66,7 @@ def slow_clients(server):
 
             thread = threading.Thread(target=drip)
             thread.start()
-            expect(closes_within(raw, 9.5, 12), 408, "a head that drips in")
+            expect(closes_within(raw, began, 9.5, 16), 408, "a head that drips in")
             thread.join()
 
     def second_head():
@@ -71,15 +74,18 @@ def slow_clients(server):
             raw.send(request("GET", "/livez"))
             expect(raw.reply().status, 200, "first")
             time.sleep(1)
+            began = time.monotonic()
             raw.send("GET /livez")
-            expect(closes_within(raw, 9.5, 12), 408, "the second head")
+            expect(closes_within(raw, began, 9.5, 16), 408, "the second head")
 
     def silent_body():
+        began = time.monotonic()
         with server.connect() as raw:
             raw.send(head("PUT", "/block", {"Content-Length": "100000"}) + b"x" * 1000)
-            expect(closes_within(raw, 4.5, 7), 408, "a body that stops")
+            expect(closes_within(raw, began, 4.5, 9), 408, "a body that stops")
 
     def slow_body():
+        began = time.monotonic()
         with server.connect() as raw:
             raw.send(head("PUT", "/block", {"Content-Length": "1000000"}))
 
@@ -93,15 +99,18 @@ def slow_clients(server):
 
             thread = threading.Thread(target=drip)
             thread.start()
-            expect(closes_within(raw, 4.5, 11), 408, "a body at 3.5 KB/s")
+            expect(closes_within(raw, began, 4.5, 12), 408, "a body at 3.5 KB/s")
             thread.join()
 
     def steady_body():
         data = os.urandom(160000)
         with server.connect() as raw:
             raw.send(head("PUT", "/block", {"Content-Length": str(len(data))}))
-            for at in range(0, len(data), 2000):
-                raw.send(data[at : at + 2000])
+            began, at = time.monotonic(), 0
+            while at < len(data):
+                due = int((time.monotonic() - began) * 13000) + 2000 - at  # late ones catch up
+                raw.send(data[at : at + due])
+                at += due
                 time.sleep(0.15)
             expect(raw.reply().status, 201, "a body at 13 KB/s")
 
@@ -134,7 +143,7 @@ def slow_clients(server):
                 piece = raw.sock.recv(4096)
                 assert piece, f"a client that reads at 40 KB/s is cut after {got} bytes"
                 got += len(piece)
-                time.sleep(len(piece) / 40000)
+                time.sleep(max(0, began + got / 40000 - time.monotonic()))
 
     def patient():
         with server.connect() as raw:
@@ -150,9 +159,10 @@ def slow_clients(server):
 @case("an idle connection is closed after 75 s", "long", waits=True)
 def idle(server):
     with server.connect() as raw:
+        began = time.monotonic()
         raw.send(request("GET", "/livez"))
         expect(raw.reply().status, 200, "first")
-        expect(closes_within(raw, 73, 80), None, "closed without a word")
+        expect(closes_within(raw, began, 73, 85), None, "closed without a word")
 
 
 @case("above the limit of connections the slowest one goes")
@@ -179,12 +189,13 @@ def buffer_limit(_):
         raw = server.connect()
         raw.send(head("PUT", "/block", {"Content-Length": str(MIB)}) + b"x" * 60000)
         slow.append(raw)
-    time.sleep(0.3)
+    wait_until(lambda: json.loads(server.ask("GET", "/status").text())["connections"]["open"] > 64,
+               "the slow ones")
     began = time.monotonic()
     expect(server.ask("PUT", "/block", body=small).status, 201, "a small PUT")
     expect(server.get(sha(small)), small, "a small GET")
     took = time.monotonic() - began
-    assert took < 2, f"small ones waited {took:.1f} s"
+    assert took < 4, f"small ones waited {took:.1f} s"  # slow ones are cut after 5
     began = time.monotonic()
     expect(server.get(sha(data)), data, "a large GET")
     expect(server.ask("PUT", "/block", body=os.urandom(MIB)).status, 201, "a large PUT")
