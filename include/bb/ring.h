@@ -92,8 +92,10 @@ void bb_ring_send(struct bb_ring *ring, int fd, const struct msghdr *message,
 void bb_ring_cancel(struct bb_ring *ring, struct bb_event *event);
 
 /* One loop turn: submits everything queued, waits at most wait_ms for the first completion (0: not
- * at all, -1: for ever), dispatches all completions. Before it blocks it marks the ring as parked
- * and asks has_work(context) once more; true means do not block. Number dispatched or an error. */
+ * at all, -1: for ever), dispatches all completions. Those of the journal and of flushes come alone
+ * if there are any, and the others in the turn after: what they lead to, the next flush or record,
+ * is what all others wait for. Before it blocks it marks the ring as parked and asks
+ * has_work(context) once more; true means do not block. Number dispatched or an error. */
 int bb_ring_turn(struct bb_ring *ring, int wait_ms, bool (*has_work)(void *context), void *context);
 
 /* Sends requests of the device that are queued on their way now, with what was queued before them;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The worker's loop and what its connections share: buffers, the queue of hashes, messages.
  *
- * Order within a turn: the ring (completions step connections), messages of the controller, the
- * port and the controller where it lives here, messages again, buffers for those who wait, the
- * port, hashing last. So what a completion leads to is submitted with the next turn of the ring,
- * and hashing of finished reads never keeps the device waiting for long.
+ * Order within a turn: the ring (completions step connections), the port and the controller where
+ * it lives here, its messages, buffers for those who wait, the port, hashing last. So what a
+ * completion leads to is submitted with the next turn of the ring, a flush leads to the next record
+ * before the sends of its own replies (some hundred microseconds in the kernel), and hashing of
+ * finished reads never keeps the device waiting for long.
  */
 #include "bb/worker.h"
 
@@ -363,13 +364,12 @@ static int turn(struct bb_worker *worker)
     /* everything of the turn before this one is done with */
     atomic_store(&worker->beat, atomic_load(&shared->board.beat));
     bb_accept_handed(worker);
-    take_messages(worker);
     if (controls) {
         (void)bb_port_turn(worker->port);
         control_wait = bb_control_turn(shared->control, bb_clock_ms());
         bb_ring_submit(worker->ring); /* a record, before the replies of the last one */
-        take_messages(worker);
     }
+    take_messages(worker);
     serve_waiting(worker);
     bool held = bb_port_turn(worker->port); /* last: who has got a buffer asks it for room */
     wake_control(worker, controls);

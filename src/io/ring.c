@@ -78,9 +78,10 @@ int bb_ring_open(const struct bb_ring_config *config, struct bb_ring **ret_ring,
         goto no_ring;
     *ret_reason = "not enough memory or open files for a ring";
     error = BB_ERR_MEMORY;
-    ring->batch = calloc(ring->batch_max, sizeof(ring->batch[0]));
-    if (!ring->batch)
-        goto no_batch;
+    BB_ASSERT(bb_is_power_of_two(ring->ready_size)); /* the kernel rounds up */
+    ring->ready = calloc(ring->ready_size, sizeof(ring->ready[0]));
+    if (!ring->ready)
+        goto no_ready;
     /* Blocking on purpose: the ring waits for it, see bb_ring_accept. */
     ring->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (ring->wake_fd < 0)
@@ -97,8 +98,8 @@ int bb_ring_open(const struct bb_ring_config *config, struct bb_ring **ret_ring,
 no_enable:
     close(ring->wake_fd);
 no_wake:
-    free(ring->batch);
-no_batch:
+    free(ring->ready);
+no_ready:
     io_uring_queue_exit(&ring->uring);
 no_ring:
     free(ring);
@@ -271,6 +272,16 @@ uint64_t bb_ring_tick_us(struct bb_ring *ring)
     return ring->now_us;
 }
 
+/* What a commit waits for: everybody behind it waits as well, so it does not stand in line. */
+static bool is_urgent(const struct io_uring_cqe *cqe)
+{
+    if ((cqe->user_data & BB_TAG_MASK) != BB_TAG_REQUEST)
+        return false;
+    const struct bb_io_request *request =
+        (const void *)(uintptr_t)(cqe->user_data & ~(uint64_t)BB_TAG_MASK);
+    return request->class == BB_IO_JOURNAL || request->class == BB_IO_BARRIER;
+}
+
 /* Copies out what has completed. What a done function submits or completes is for the next time. */
 static void take(struct bb_ring *ring)
 {
@@ -278,36 +289,45 @@ static void take(struct bb_ring *ring)
     unsigned head, count = 0;
     io_uring_for_each_cqe(&ring->uring, head, cqe)
     {
-        if (count == ring->batch_max)
+        if (ring->ready_end - ring->ready_first == ring->ready_size)
             break;
         if (!(cqe->flags & IORING_CQE_F_MORE) && (cqe->user_data & BB_TAG_MASK) != BB_TAG_REQUEST) {
             BB_ASSERT(ring->others_in_flight > 0);
             ring->others_in_flight--;
         }
-        ring->batch[count++] = (struct bb_ring_completion){
+        bool urgent = ring->urgent_count < BB_RING_URGENT_MAX && is_urgent(cqe);
+        struct bb_ring_completion *to =
+            urgent ? &ring->urgent[ring->urgent_count++]
+                   : &ring->ready[ring->ready_end++ & (ring->ready_size - 1)];
+        *to = (struct bb_ring_completion){
             .user_data = cqe->user_data, .result = cqe->res, .flags = cqe->flags};
+        count++;
     }
     io_uring_cq_advance(&ring->uring, count);
     (void)bb_ring_tick_us(ring);
     ring->stats.cqes += count;
-    ring->batch_count = count;
-    ring->batch_next = 0;
+}
+
+static bool nothing_ready(const struct bb_ring *ring)
+{
+    return ring->urgent_count == 0 && ring->ready_first == ring->ready_end;
 }
 
 int bb_ring_turn(struct bb_ring *ring, int wait_ms, bool (*has_work)(void *context), void *context)
 {
     BB_ASSERT(pthread_equal(pthread_self(), ring->owner));
-    BB_ASSERT(ring->batch_next <= ring->batch_count);
-    /* A turn inside a done function goes on with what the outer one has copied out. */
-    if (ring->batch_next == ring->batch_count) {
-        int error = enter(ring, wait_ms, has_work, context);
-        if (error < 0)
-            return error;
-        take(ring);
-    }
+    int error = enter(ring, nothing_ready(ring) ? wait_ms : 0, has_work, context);
+    if (error < 0)
+        return error;
+    take(ring);
     int run = 0;
-    while (ring->batch_next < ring->batch_count)
-        run += dispatch(ring, ring->batch[ring->batch_next++]);
+    if (ring->urgent_count > 0) { /* alone, so that the turn goes on with what they lead to */
+        while (ring->urgent_count > 0)
+            run += dispatch(ring, ring->urgent[--ring->urgent_count]);
+        return run;
+    }
+    while (ring->ready_first != ring->ready_end)
+        run += dispatch(ring, ring->ready[ring->ready_first++ & (ring->ready_size - 1)]);
     return run;
 }
 
@@ -326,12 +346,12 @@ void bb_ring_close(struct bb_ring *ring)
 {
     BB_ASSERT(ring->io.in_flight == 0);
     BB_ASSERT(pthread_equal(pthread_self(), ring->owner));
-    BB_ASSERT(ring->batch_next == ring->batch_count); /* not from inside a done function */
     int error = 0;
     while (ring->others_in_flight > 0 && error == 0) {
         queue_cancel(ring, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);
         error = enter(ring, 100, NULL, NULL);
         take(ring);
+        ring->ready_first = ring->ready_end;
     }
     /* The same for the reference to the device, which carries the claim on it. (A kernel worker may
      * keep its own for another moment: who opens next waits for it.) */
@@ -339,6 +359,6 @@ void bb_ring_close(struct bb_ring *ring)
         (void)io_uring_unregister_files(&ring->uring);
     io_uring_queue_exit(&ring->uring);
     close(ring->wake_fd);
-    free(ring->batch);
+    free(ring->ready);
     free(ring);
 }

@@ -20,6 +20,8 @@ enum bb_ring_tag {
     BB_TAG_MASK = 3
 };
 
+#define BB_RING_URGENT_MAX 8u
+
 enum bb_ring_op { BB_RING_ACCEPT = 1, BB_RING_RECV, BB_RING_SEND };
 
 struct bb_ring_completion {
@@ -39,9 +41,10 @@ struct bb_ring {
     bool pieces_queued;                                /* since the last call of the kernel */
     struct bb_io_request *waiting_head, *waiting_tail; /* behind the cap on pieces */
 
-    struct bb_ring_completion
-        *batch; /* copied out of the ring, not yet dispatched from batch_next */
-    unsigned batch_max, batch_count, batch_next;
+    /* Copied out of the ring, not yet dispatched: a FIFO over an array of a power of two, and in
+     * front of it the few that commits wait for. */
+    struct bb_ring_completion *ready, urgent[BB_RING_URGENT_MAX];
+    unsigned ready_size, ready_first, ready_end, urgent_count;
 
     int wake_fd;
     uint64_t wake_value; /* where the read of the eventfd lands */

@@ -88,7 +88,7 @@ static int try_flags(struct bb_ring *ring, unsigned entries)
         };
         error = io_uring_queue_init_params(entries, &ring->uring, &params);
         ring->stats.defer_taskrun = (sets[i] & IORING_SETUP_DEFER_TASKRUN) != 0;
-        ring->batch_max = params.cq_entries;
+        ring->ready_size = params.cq_entries;
     }
     return error;
 }

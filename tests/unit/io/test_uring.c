@@ -141,6 +141,34 @@ static void requests_beyond_the_cap_wait_in_order(void **state)
     bb_ring_close(ring);
 }
 
+/* A record and a flush that are found done behind twenty writes of data: they alone in that turn.
+ */
+static void what_commits_wait_for_is_dispatched_first(void **state)
+{
+    (void)state;
+    struct bb_ring_config config = config_of(64);
+    struct bb_ring *ring = open_ring(&config);
+    const unsigned count = 20;
+    for (unsigned i = 0; i < count; i++) {
+        bb_io_prepare(&requests[i], BB_IO_WRITE, BB_IO_DATA, i * UNIT, world.arena, UNIT,
+                      note_order);
+        bb_io_submit(bb_ring_io(ring), &requests[i]);
+    }
+    bb_io_prepare(&requests[count], BB_IO_WRITE, BB_IO_JOURNAL, count * UNIT, world.arena, UNIT,
+                  note_order);
+    bb_io_submit(bb_ring_io(ring), &requests[count]);
+    bb_io_prepare(&requests[count + 1], BB_IO_FLUSH, BB_IO_BARRIER, 0, NULL, 0, note_order);
+    bb_io_submit(bb_ring_io(ring), &requests[count + 1]);
+    order_count = 0;
+    assert_true(io_uring_submit_and_wait(&ring->uring, count + 2) >= 0);
+    assert_int_equal(bb_ring_turn(ring, -1, NULL, NULL), 2);
+    assert_int_equal(order_count, 2);
+    assert_int_equal(order[0] + order[1], count + count + 1);
+    assert_int_equal(bb_ring_turn(ring, -1, NULL, NULL), count); /* does not wait for more */
+    assert_int_equal(order_count, count + 2);
+    bb_ring_close(ring);
+}
+
 static void cap_counts_pieces(void **state)
 {
     (void)state;
@@ -283,6 +311,7 @@ int main(void)
         DEVICE_TEST(blocks_come_back_from_registered_and_plain_buffers),
         DEVICE_TEST(registration_is_reported),
         DEVICE_TEST(requests_beyond_the_cap_wait_in_order),
+        DEVICE_TEST(what_commits_wait_for_is_dispatched_first),
         DEVICE_TEST(cap_counts_pieces),
         DEVICE_TEST(short_and_failed_pieces_spoil_the_request),
         DEVICE_TEST(a_request_that_fails_ends_with_its_last_piece),
