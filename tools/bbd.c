@@ -13,6 +13,8 @@
 #include "bb/memlimit.h"
 #include "bb/notify.h"
 #include "bb/startup.h"
+#include "bb/superblock.h"
+#include "bb/syncio.h"
 #include "bb/text.h"
 #include "bbd/listeners.h"
 #include "bbd/service.h"
@@ -201,14 +203,20 @@ static int open_devices(struct daemon *daemon)
     return error;
 }
 
-/* The map of free space for a device of this size; the real geometry is only known later. */
+/* The map of free space for the zones that the superblock says, or those of a new store of this
+ * size. The start reads it again, and checks it. */
 static size_t buddy_memory(const struct bb_device *data)
 {
+    struct bb_syncio sync;
+    struct bb_super_copies copies;
     struct bb_layout layout;
-    if (bb_layout_make(data->size, bb_layout_journal_size(data->size), BB_ZONE_SIZE_DEFAULT,
-                       &layout) != 0)
+    bb_syncio_init(&sync, data);
+    if (bb_super_load(&sync.io, &copies) == 0)
+        layout = copies.super.layout;
+    else if (bb_layout_make(data->size, bb_layout_journal_size(data->size), BB_ZONE_SIZE_DEFAULT,
+                            &layout) != 0)
         return 0;
-    return bb_buddy_memory(layout.zone_count, bb_layout_zone(&layout, 0).unit_count);
+    return bb_buddy_memory(layout.zone_count, bb_layout_zone_units_max(&layout));
 }
 
 static int make_budget(const struct daemon *daemon, struct bb_budget *ret_budget)

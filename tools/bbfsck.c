@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bbfsck: offline check and repair of a store, and rebuild of its index. Arguments and wiring;
- * crosscheck.h, repair.h, rebuild_index.h and fsck_output.h do the rest. Exit codes are those of
- * fsck(8).
+ * bbfsck: offline check and repair of a store, rebuild of its index, growing. Arguments and wiring;
+ * crosscheck.h, repair.h, rebuild_index.h, grow.h and fsck_output.h do the rest. Exit codes are
+ * those of fsck(8).
  *
- * Check and repair run in a child process: LMDB does not survive every damage of its pages, and a
- * damaged index is a finding, not a crash.
+ * Check, repair and growing run in a child process: LMDB does not survive every damage of its
+ * pages, and a damaged index is a finding, not a crash.
  */
 #include "bb/err.h"
 #include "bb/fsck_output.h"
+#include "bb/grow.h"
 #include "bb/pair.h"
 #include "bb/rebuild_index.h"
 #include "bb/text.h"
@@ -21,29 +22,31 @@
 #define WAIT_MS 10000u
 
 struct arguments {
-    bool repair, accept_loss, rebuild, deep, json, yes, help, version;
+    bool repair, accept_loss, rebuild, grow, dry_run, deep, json, yes, help, version;
     struct bb_pair_options pair;
 };
 
 static int usage(FILE *out, int exit_code)
 {
-    fprintf(
-        out,
-        "usage: bbfsck [OPTION]... DATA INDEX\n"
-        "Checks a Buddy Blocks store that no daemon has open. Writes nothing unless told "
-        "to.\n\n"
-        "  --deep         read every block and compare it with its name\n"
-        "  --repair       write again what another copy proves, mark corrupt what nothing\n"
-        "                 can repair\n"
-        "  --accept-loss  with --repair: go on although acknowledged blocks are lost\n"
-        "  --rebuild      write a new index from the data device; INDEX may be another,\n"
-        "                 larger device\n"
-        "  --yes          do not ask before INDEX is overwritten\n"
-        "  --json         one JSON object on standard output\n"
-        "  --memory SIZE  working memory (64M; --rebuild: a quarter of the machine's)\n"
-        "  --help         this text\n"
-        "  --version      version of the program\n\n"
-        "Exit code: 0 clean, 1 repaired or rebuilt, 4 errors left, 8 failed, 16 wrong usage.\n");
+    fprintf(out,
+            "usage: bbfsck [OPTION]... DATA INDEX\n"
+            "Checks a Buddy Blocks store that no daemon has open. Writes nothing unless told "
+            "to.\n\n"
+            "  --deep         read every block and compare it with its name\n"
+            "  --repair       write again what another copy proves, mark corrupt what nothing\n"
+            "                 can repair\n"
+            "  --accept-loss  with --repair: go on although acknowledged blocks are lost\n"
+            "  --rebuild      write a new index from the data device; INDEX may be another,\n"
+            "                 larger device\n"
+            "  --grow         use the rest of a data device that became larger\n"
+            "  --dry-run      with --grow: say what it would do\n"
+            "  --yes          do not ask before INDEX is overwritten\n"
+            "  --json         one JSON object on standard output\n"
+            "  --memory SIZE  working memory (64M; --rebuild: a quarter of the machine's)\n"
+            "  --help         this text\n"
+            "  --version      version of the program\n\n"
+            "Exit code: 0 clean, 1 repaired, rebuilt or grown, 4 errors left, 8 failed, 16 wrong "
+            "usage.\n");
     return exit_code;
 }
 
@@ -69,6 +72,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
     static const struct option table[] = {
         {"rebuild", no_argument, NULL, 'r'},      {"deep", no_argument, NULL, 'd'},
         {"repair", no_argument, NULL, 'p'},       {"accept-loss", no_argument, NULL, 'a'},
+        {"grow", no_argument, NULL, 'g'},         {"dry-run", no_argument, NULL, 'n'},
         {"json", no_argument, NULL, 'j'},         {"yes", no_argument, NULL, 'y'},
         {"memory", required_argument, NULL, 'm'}, {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
@@ -87,6 +91,12 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
             break;
         case 'a':
             arguments->accept_loss = true;
+            break;
+        case 'g':
+            arguments->grow = true;
+            break;
+        case 'n':
+            arguments->dry_run = true;
             break;
         case 'j':
             arguments->json = true;
@@ -115,8 +125,10 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
         return -1;
     }
     if ((arguments->accept_loss && !arguments->repair) ||
-        (arguments->repair && arguments->rebuild)) {
-        fprintf(stderr, "bbfsck: --accept-loss goes with --repair, --rebuild goes alone\n");
+        (arguments->dry_run && !arguments->grow) ||
+        arguments->repair + arguments->rebuild + arguments->grow > 1) {
+        fprintf(stderr, "bbfsck: --accept-loss goes with --repair, --dry-run with --grow; "
+                        "--repair, --rebuild and --grow each go alone\n");
         return -1;
     }
     arguments->pair.data_path = argv[optind];
@@ -124,7 +136,8 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
     if (arguments->pair.memory == 0)
         arguments->pair.memory =
             arguments->rebuild ? bb_rebuild_index_memory() : BB_PAIR_MEMORY_DEFAULT;
-    arguments->pair.may_read_only = !arguments->rebuild && !arguments->repair;
+    arguments->pair.may_read_only =
+        !arguments->rebuild && !arguments->repair && (!arguments->grow || arguments->dry_run);
     return 0;
 }
 
@@ -189,8 +202,21 @@ static int repair(struct bb_pair *pair, struct bb_fsck_output *output,
                       : bb_fsck_output_failed(output, error, explain.text);
 }
 
-/* The exit code of a child that checks or repairs, -1 when it crashed. It does not close the pair:
- * the claims are the parent's. */
+static int grow(struct bb_pair *pair, struct bb_fsck_output *output, bool dry_run)
+{
+    struct bb_explain explain;
+    struct bb_grow_report report;
+    struct bb_grow_options options = {.found = bb_fsck_output_finding, .dry_run = dry_run};
+    options.index_error = bb_pair_open_index(pair, true, &explain);
+    pair->config.progress = bb_fsck_output_progress;
+    pair->config.context = output;
+    int error = bb_grow_run(&pair->config, &options, &report, &explain);
+    return error == 0 ? bb_fsck_output_grown(output, &report, dry_run)
+                      : bb_fsck_output_failed(output, error, explain.text);
+}
+
+/* The exit code of a child that checks, repairs or grows, -1 when it crashed. It does not close the
+ * pair: the claims are the parent's. */
 static int run_in_child(struct bb_pair *pair, struct bb_fsck_output *output,
                         const struct arguments *arguments, bool index_lost)
 {
@@ -200,6 +226,7 @@ static int run_in_child(struct bb_pair *pair, struct bb_fsck_output *output,
         return bb_fsck_output_failed(output, -errno, "no process for the check, try again");
     if (child == 0) {
         int code = arguments->repair ? repair(pair, output, arguments, index_lost)
+                   : arguments->grow ? grow(pair, output, arguments->dry_run)
                                      : check(pair, output, arguments->deep);
         bb_pair_close_index(pair);
         fflush(NULL);
@@ -211,8 +238,8 @@ static int run_in_child(struct bb_pair *pair, struct bb_fsck_output *output,
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-static int check_or_repair(struct bb_pair *pair, struct bb_fsck_output *output,
-                           const struct arguments *arguments)
+static int run_checked(struct bb_pair *pair, struct bb_fsck_output *output,
+                       const struct arguments *arguments)
 {
     int code = run_in_child(pair, output, arguments, false);
     if (code < 0 && arguments->repair) {
@@ -259,7 +286,7 @@ int main(int argc, char **argv)
     else if (arguments.rebuild)
         code = rebuild(&pair, &output, arguments.yes);
     else
-        code = check_or_repair(&pair, &output, &arguments);
+        code = run_checked(&pair, &output, &arguments);
     bb_pair_close(&pair);
     return code;
 }

@@ -55,6 +55,17 @@ struct bb_disk_anchor {
 };
 
 #define BB_SUPER_MAGIC "BBSUPER\n"
+/* Bits of must_understand. */
+#define BB_SUPER_SHORT_ZONES 1ull /* set exactly if there is one */
+#define BB_SHORT_ZONES_MAX 32u
+
+/* A zone before the last that is shorter than zone_size: it was the last one, and open, when the
+ * device grew. */
+struct bb_disk_short_zone {
+    struct bb_le32 index;
+    struct bb_le32 mib; /* its size; 0: unused row */
+};
+
 #define BB_SUPER_CLEAN 1u /* state: stopped cleanly, clean_sequence is valid */
 
 struct bb_disk_super {
@@ -67,13 +78,13 @@ struct bb_disk_super {
     struct bb_le64 generation;
     struct bb_le64 must_understand; /* feature words */
     struct bb_le64 may_ignore;
-    struct bb_le64 device_size; /* bytes at format */
+    struct bb_le64 device_size; /* bytes at format, or when it grew */
     struct bb_le32 logical_sector;
     struct bb_le32 physical_sector;
     struct bb_le64 journal_offset; /* bytes */
     struct bb_le64 journal_units;
     struct bb_le64 zones_offset; /* bytes */
-    struct bb_le64 zone_size;    /* bytes, of all but the last zone */
+    struct bb_le64 zone_size;    /* bytes, of all but the last zone and the short ones */
     struct bb_le32 zone_count;
     struct bb_le32 open_zone_count;
     struct bb_le64 epoch;
@@ -84,7 +95,8 @@ struct bb_disk_super {
     struct bb_disk_anchor anchor; /* where this epoch starts */
     uint8_t label[32];            /* UTF-8, zero padded */
     struct bb_digest digest;
-    uint8_t reserved[4096 - 272];
+    struct bb_disk_short_zone shorts[BB_SHORT_ZONES_MAX]; /* ascending, then zero */
+    uint8_t reserved[4096 - 528];
 };
 
 #define BB_RECORD_MAGIC "BBRECORD"
@@ -149,7 +161,8 @@ struct bb_disk_page {
 BB_STATIC_ASSERT(sizeof(struct bb_disk_anchor) == 56);
 BB_STATIC_ASSERT(sizeof(struct bb_disk_super) == 4096);
 BB_STATIC_ASSERT(offsetof(struct bb_disk_super, anchor) == 168);
-BB_STATIC_ASSERT(offsetof(struct bb_disk_super, reserved) == 272);
+BB_STATIC_ASSERT(offsetof(struct bb_disk_super, shorts) == 272);
+BB_STATIC_ASSERT(offsetof(struct bb_disk_super, reserved) == 528);
 BB_STATIC_ASSERT(sizeof(struct bb_disk_record) == 160);
 BB_STATIC_ASSERT(offsetof(struct bb_disk_record, digest) == 144);
 BB_STATIC_ASSERT(sizeof(struct bb_disk_item) == 48);

@@ -4,6 +4,7 @@
 #ifndef BB_FSCK_OUTPUT_H
 #define BB_FSCK_OUTPUT_H
 
+#include "bb/grow.h"
 #include "bb/progress.h"
 #include "bb/repair.h"
 
@@ -12,7 +13,7 @@
 /* Exit codes of fsck(8). */
 enum bb_fsck_exit {
     BB_FSCK_CLEAN = 0,
-    BB_FSCK_CORRECTED = 1, /* rebuilt or repaired, nothing is left */
+    BB_FSCK_CORRECTED = 1, /* rebuilt, repaired or grown, nothing is left */
     BB_FSCK_ERRORS = 4,
     BB_FSCK_FAILED = 8,
     BB_FSCK_USAGE = 16,
@@ -44,6 +45,9 @@ void bb_fsck_output_left(void *context, const struct bb_finding *finding);
 /* why: of a report that is stuck. */
 int bb_fsck_output_repaired(struct bb_fsck_output *output, const struct bb_repair_report *report,
                             const char *why);
+
+int bb_fsck_output_grown(struct bb_fsck_output *output, const struct bb_grow_report *report,
+                         bool dry_run);
 
 int bb_fsck_output_failed(struct bb_fsck_output *output, int error, const char *text);
 

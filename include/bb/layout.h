@@ -5,6 +5,10 @@
  * A zone of Z units holds two areas of descriptor slots, each a multiple of 1 MiB and the smallest
  * one whose pages (112 entries each) cover the data units between them. For 1 GiB: 9 MiB, 257,536
  * units, 9 MiB. A last zone below 4 MiB is unused.
+ *
+ * A zone that is open never changes. So when a device has grown behind an open last zone that is
+ * short, that zone stays as it is, between others, and is named in the layout; the zones behind it
+ * follow without a gap. Unit numbers are places on the device and never change either.
  */
 #ifndef BB_LAYOUT_H
 #define BB_LAYOUT_H
@@ -21,15 +25,23 @@
 #define BB_DEVICE_SIZE_MIN (BB_HEAD_SIZE + (1ull << 20) + BB_ZONE_SIZE_MIN + BB_TAIL_SIZE)
 #define BB_INDEX_BYTES_PER_BLOCK 85u /* measured: LMDB, random 32-byte keys, 16-byte values */
 
+/* A zone other than the last that is shorter than the others. */
+struct bb_short_zone {
+    uint32_t index;
+    uint32_t mib; /* its size, 4 MiB or more and less than that of a full zone */
+};
+
 struct bb_layout {
     uint64_t device_size;    /* bytes, exact */
     uint64_t journal_offset; /* bytes */
     uint64_t journal_units;  /* ring length */
     uint64_t zones_offset;   /* bytes */
-    uint64_t zone_size;      /* bytes, of all but the last */
+    uint64_t zone_size;      /* bytes, of all but the last and the short ones */
     uint64_t last_zone_size; /* bytes, multiple of 1 MiB */
     uint64_t tail_offset;    /* bytes */
     uint32_t zone_count;
+    uint32_t short_count;                            /* 0 unless the store has grown */
+    struct bb_short_zone shorts[BB_SHORT_ZONES_MAX]; /* ascending */
 };
 
 struct bb_zone {
@@ -50,11 +62,26 @@ uint64_t bb_layout_journal_size(uint64_t device_size);
 BB_MUST_USE int bb_layout_make(uint64_t device_size, uint64_t journal_size, uint64_t zone_size,
                                struct bb_layout *ret_layout);
 
+/* The same with short zones, which may come from a device: each must be one, and have a zone behind
+ * it, else BB_ERR_GEOMETRY. */
+BB_MUST_USE int bb_layout_make_grown(uint64_t device_size, uint64_t journal_size,
+                                     uint64_t zone_size, const struct bb_short_zone *shorts,
+                                     uint32_t short_count, struct bb_layout *ret_layout);
+
+/* The layout of a store whose device now has device_size bytes, at least as many as before, and
+ * whose first open_zone_count zones stay as they are. *ret_layout is `old` when that gives no unit
+ * more. BB_ERR_GEOMETRY when there are too many short zones or pages. */
+BB_MUST_USE int bb_layout_grow(const struct bb_layout *old, uint32_t open_zone_count,
+                               uint64_t device_size, struct bb_layout *ret_layout);
+
 /* Byte offset of superblock copy 1..4. Some lie behind the end of a device below 16 MiB. */
 uint64_t bb_layout_super_offset(uint64_t device_size, unsigned copy);
 
 /* Zone `index` < zone_count. */
 struct bb_zone bb_layout_zone(const struct bb_layout *layout, uint32_t index);
+
+/* Data units of the largest zone. */
+uint64_t bb_layout_zone_units_max(const struct bb_layout *layout);
 
 /* Data units of the first `zone_count` zones together. */
 uint64_t bb_layout_units(const struct bb_layout *layout, uint32_t zone_count);

@@ -20,11 +20,13 @@ struct bb_super_copies {
     unsigned equal_count;
 };
 
-/* Reads all copies. In this order: 0 when two are equal and the device is as large and has the
- * logical sectors as at format; BB_ERR_GEOMETRY when it is not; a read error when a copy could not
- * be read; BB_ERR_VERSION when one is newer than this program; BB_ERR_NOT_FORMATTED when there is
- * no copy, or only what a cut format leaves behind (first generation, no two equal); else
- * BB_ERR_DAMAGED. ret_copies is filled in every case, super only when two copies are equal. */
+/* Reads all copies; where copies 3 and 4 are follows from the size that a head copy says, and from
+ * the device's size if none can be read. In this order: 0 when two are equal and the device is at
+ * least as large and has the logical sectors as at format; BB_ERR_GEOMETRY when it is not; a read
+ * error when a copy could not be read; BB_ERR_VERSION when one is newer than this program;
+ * BB_ERR_NOT_FORMATTED when there is no copy, or only what a cut format leaves behind (first
+ * generation, no two equal); else BB_ERR_DAMAGED. ret_copies is filled in every case, super only
+ * when two copies are equal. */
 BB_MUST_USE int bb_super_load(struct bb_io *io, struct bb_super_copies *ret_copies);
 
 /* Writes the quorum's bytes to the copies that differ, and flushes; nothing to do is fine. After 0
@@ -42,6 +44,12 @@ BB_MUST_USE int bb_super_write(struct bb_io *io, struct bb_super *super);
  * BB_ERR_GEOMETRY as in load. */
 BB_MUST_USE int bb_super_choose_newest(struct bb_io *io, struct bb_super_copies *copies);
 BB_MUST_USE int bb_super_adopt(struct bb_io *io, struct bb_super_copies *copies);
+
+/* Writes a new generation for a larger layout (bb_layout_grow, with more units), whose tail is
+ * elsewhere. All four must be equal beforehand. Cut anywhere the store is what it was, or has grown
+ * and the next start heals it. super becomes the new one. After an error: load. */
+BB_MUST_USE int bb_super_grow(struct bb_io *io, struct bb_super *super,
+                              const struct bb_layout *layout);
 
 /* Zeroes all four places for a device of this size, and flushes. */
 BB_MUST_USE int bb_super_wipe(struct bb_io *io);

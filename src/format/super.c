@@ -13,7 +13,10 @@ static bool layout_equal(const struct bb_layout *a, const struct bb_layout *b)
     return a->device_size == b->device_size && a->journal_offset == b->journal_offset &&
            a->journal_units == b->journal_units && a->zones_offset == b->zones_offset &&
            a->zone_size == b->zone_size && a->last_zone_size == b->last_zone_size &&
-           a->tail_offset == b->tail_offset && a->zone_count == b->zone_count;
+           a->tail_offset == b->tail_offset && a->zone_count == b->zone_count &&
+           a->short_count == b->short_count &&
+           (a->short_count == 0 ||
+            memcmp(a->shorts, b->shorts, a->short_count * sizeof(a->shorts[0])) == 0);
 }
 
 static bool anchor_equal(const struct bb_anchor *a, const struct bb_anchor *b)
@@ -27,8 +30,9 @@ static bool uuid_equal(const struct bb_uuid *a, const struct bb_uuid *b)
     return memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
 }
 
-/* bb_layout_make with the checks that make asserts, for sizes that come from a device. */
+/* bb_layout_make_grown with the checks that it asserts, for sizes that come from a device. */
 static int layout_from(uint64_t device_size, uint64_t journal_units, uint64_t zone_size,
+                       const struct bb_short_zone *shorts, uint32_t short_count,
                        struct bb_layout *ret_layout)
 {
     if (journal_units == 0 || journal_units > UINT64_MAX / BB_UNIT_SIZE ||
@@ -36,7 +40,8 @@ static int layout_from(uint64_t device_size, uint64_t journal_units, uint64_t zo
         return BB_ERR_DAMAGED;
     if (!bb_is_power_of_two(zone_size) || zone_size < BB_ZONE_SIZE_MIN)
         return BB_ERR_DAMAGED;
-    if (bb_layout_make(device_size, journal_units * BB_UNIT_SIZE, zone_size, ret_layout) != 0)
+    if (bb_layout_make_grown(device_size, journal_units * BB_UNIT_SIZE, zone_size, shorts,
+                             short_count, ret_layout) != 0)
         return BB_ERR_DAMAGED;
     return 0;
 }
@@ -50,9 +55,12 @@ static bool sectors_ok(uint32_t logical, uint32_t physical)
 static bool super_ok(const struct bb_super *super)
 {
     struct bb_layout layout;
-    if (layout_from(super->layout.device_size, super->layout.journal_units, super->layout.zone_size,
-                    &layout) != 0 ||
-        !layout_equal(&layout, &super->layout))
+    const struct bb_layout *says = &super->layout;
+    if (layout_from(says->device_size, says->journal_units, says->zone_size, says->shorts,
+                    says->short_count, &layout) != 0 ||
+        !layout_equal(&layout, says))
+        return false;
+    if (super->must_understand != (says->short_count > 0 ? BB_SUPER_SHORT_ZONES : 0))
         return false;
     return sectors_ok(super->logical_sector, super->physical_sector) &&
            super->open_zone_count <= super->layout.zone_count && super->epoch >= 1 &&
@@ -63,7 +71,6 @@ static bool super_ok(const struct bb_super *super)
 void bb_super_encode(const struct bb_super *super, unsigned copy, struct bb_disk_super *ret_disk)
 {
     BB_ASSERT(super_ok(super));
-    BB_ASSERT(super->must_understand == 0);
     size_t label_size = strnlen(super->label, sizeof(super->label));
     BB_ASSERT(label_size <= sizeof(ret_disk->label));
 
@@ -94,6 +101,10 @@ void bb_super_encode(const struct bb_super *super, unsigned copy, struct bb_disk
     memcpy(ret_disk->magic, BB_SUPER_MAGIC, sizeof(ret_disk->magic));
     memcpy(ret_disk->label, super->label, label_size);
     bb_anchor_encode(&super->anchor, &ret_disk->anchor);
+    for (uint32_t i = 0; i < layout->short_count; i++) {
+        ret_disk->shorts[i].index = bb_le32_make(layout->shorts[i].index);
+        ret_disk->shorts[i].mib = bb_le32_make(layout->shorts[i].mib);
+    }
     struct bb_digest digest;
     bb_digest_of_unit(ret_disk, sizeof(*ret_disk), offsetof(struct bb_disk_super, digest), &digest);
     ret_disk->digest = digest;
@@ -110,7 +121,7 @@ static int seal_check(const struct bb_disk_super *disk)
     bb_digest_of_unit(disk, sizeof(*disk), offsetof(struct bb_disk_super, digest), &digest);
     if (!bb_digest_equal(&digest, &disk->digest))
         return BB_ERR_DAMAGED;
-    if (bb_le64_get(disk->must_understand) != 0)
+    if ((bb_le64_get(disk->must_understand) & ~BB_SUPER_SHORT_ZONES) != 0)
         return BB_ERR_VERSION;
     return 0;
 }
@@ -131,6 +142,21 @@ static bool rest_ok(const struct bb_disk_super *disk)
     return bb_le32_get(disk->state) <= BB_SUPER_CLEAN && bb_le32_get(disk->reserved_state) == 0 &&
            (label_rest == 0 || bb_is_zero(disk->label + label_size, label_rest)) &&
            bb_is_zero(disk->reserved, sizeof(disk->reserved));
+}
+
+/* The rows up to the first empty one; behind it all are empty. */
+static int shorts_decode(const struct bb_disk_super *disk, struct bb_short_zone *ret_shorts,
+                         uint32_t *ret_count)
+{
+    uint32_t count = 0;
+    while (count < BB_SHORT_ZONES_MAX && bb_le32_get(disk->shorts[count].mib) != 0) {
+        ret_shorts[count].index = bb_le32_get(disk->shorts[count].index);
+        ret_shorts[count].mib = bb_le32_get(disk->shorts[count].mib);
+        count++;
+    }
+    *ret_count = count;
+    size_t rest = sizeof(disk->shorts) - count * sizeof(disk->shorts[0]);
+    return rest == 0 || bb_is_zero(&disk->shorts[count], rest) ? 0 : BB_ERR_DAMAGED;
 }
 
 int bb_super_decode(const struct bb_disk_super *disk, uint64_t offset, unsigned copy,
@@ -155,8 +181,13 @@ int bb_super_decode(const struct bb_disk_super *disk, uint64_t offset, unsigned 
     };
     bb_anchor_decode(&disk->anchor, &super.anchor);
     memcpy(super.label, disk->label, sizeof(disk->label));
+    struct bb_short_zone shorts[BB_SHORT_ZONES_MAX];
+    uint32_t short_count;
+    error = shorts_decode(disk, shorts, &short_count);
+    if (error != 0)
+        return error;
     error = layout_from(bb_le64_get(disk->device_size), bb_le64_get(disk->journal_units),
-                        bb_le64_get(disk->zone_size), &super.layout);
+                        bb_le64_get(disk->zone_size), shorts, short_count, &super.layout);
     if (error != 0)
         return error;
     if (super.layout.journal_offset != bb_le64_get(disk->journal_offset) ||

@@ -288,8 +288,8 @@ static int open_store(struct bb_startup *startup)
 static int open_buddy(struct bb_startup *startup, struct bb_buddy **ret_buddy)
 {
     const struct bb_layout *layout = &startup->recovered.super.layout;
-    struct bb_zone zone = bb_layout_zone(layout, 0);
-    size_t size = bb_buddy_memory(layout->zone_count, zone.unit_count);
+    uint64_t zone_units = bb_layout_zone_units_max(layout);
+    size_t size = bb_buddy_memory(layout->zone_count, zone_units);
     if (size > startup->config.budget.buddy + BB_MIB) {
         char text[32];
         bb_log(BB_LOG_ERROR,
@@ -303,7 +303,7 @@ static int open_buddy(struct bb_startup *startup, struct bb_buddy **ret_buddy)
         return failed(error, "memory for the map of free space");
     void *memory = bb_arena_alloc(&startup->buddy_arena, size, 64);
     BB_ASSERT(memory != NULL);
-    *ret_buddy = bb_buddy_init(memory, size, layout->zone_count, zone.unit_count);
+    *ret_buddy = bb_buddy_init(memory, size, layout->zone_count, zone_units);
     return 0;
 }
 

@@ -263,6 +263,53 @@ int bb_fsck_output_repaired(struct bb_fsck_output *output, const struct bb_repai
     return code;
 }
 
+static uint64_t room_of(const struct bb_layout *layout)
+{
+    return bb_layout_units(layout, layout->zone_count) * BB_UNIT_SIZE;
+}
+
+static json_t *layout_json(const struct bb_layout *layout)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "device_size", number(layout->device_size));
+    json_object_set_new(object, "block_bytes", number(room_of(layout)));
+    json_object_set_new(object, "zones", number(layout->zone_count));
+    return object;
+}
+
+int bb_fsck_output_grown(struct bb_fsck_output *output, const struct bb_grow_report *report,
+                         bool dry_run)
+{
+    char old_room[16], room[16], size[16];
+    bool more = report->after.device_size != report->before.device_size;
+    bool wrote = !dry_run && (more || report->healed > 0);
+    clear_progress(output);
+    if (output->json) {
+        json_t *object = json_object();
+        json_object_set_new(object, "grown", json_boolean(report->grown));
+        json_object_set_new(object, "can_grow", json_boolean(more));
+        json_object_set_new(object, "before", layout_json(&report->before));
+        json_object_set_new(object, "after", layout_json(&report->after));
+        json_object_set_new(object, "superblocks_healed", number(dry_run ? 0 : report->healed));
+        print_json(output, object);
+        return wrote ? BB_FSCK_CORRECTED : BB_FSCK_CLEAN;
+    }
+    (void)bb_text_of_size(report->device_size, size, sizeof(size));
+    (void)bb_text_of_size(room_of(&report->before), old_room, sizeof(old_room));
+    (void)bb_text_of_size(room_of(&report->after), room, sizeof(room));
+    if (wrote && report->healed > 0)
+        fprintf(output->out, "superblocks: %u copies written again\n", report->healed);
+    if (more)
+        fprintf(output->out, "%s: the device has %s; from %s in %u zones to %s in %u zones\n",
+                dry_run ? "would grow" : "grown", size, old_room, report->before.zone_count, room,
+                report->after.zone_count);
+    else
+        fprintf(output->out,
+                "nothing to grow: the device has %s, %s in %u zones are all that fits\n", size,
+                room, report->after.zone_count);
+    return wrote ? BB_FSCK_CORRECTED : BB_FSCK_CLEAN;
+}
+
 /* A refusal is an error that is left, everything else is a failure of this run. */
 int bb_fsck_output_failed(struct bb_fsck_output *output, int error, const char *text)
 {

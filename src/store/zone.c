@@ -92,7 +92,7 @@ static bool space_is_low(const struct bb_store *store)
     if (open == 0) {
         return true;
     }
-    uint64_t low = bb_layout_zone(&store->super.layout, 0).unit_count / 8;
+    uint64_t low = bb_layout_zone_units_max(&store->super.layout) / 8;
     return bb_buddy_free_units(store->buddy) < low ||
            bb_buddy_largest_order(store->buddy) < BB_ORDER_MAX;
 }

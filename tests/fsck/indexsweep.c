@@ -250,7 +250,7 @@ static int fill_buddy(const struct bb_pair *pair, const struct bb_recovered *rec
                       struct bb_explain *explain)
 {
     const struct bb_layout *layout = &recovered->super.layout;
-    uint64_t zone_units = bb_layout_zone(layout, 0).unit_count;
+    uint64_t zone_units = bb_layout_zone_units_max(layout);
     size_t size = bb_buddy_memory(layout->zone_count, zone_units);
     struct bb_set set;
     void *memory = must(aligned_alloc(64, bb_align_up(size, 64)));

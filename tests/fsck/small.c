@@ -174,7 +174,7 @@ static void judge_fill(struct small *small, struct scene *scene, const struct bb
     static void *memory;
     static size_t memory_size;
     struct bb_index index = memindex_index(scene->mem);
-    uint64_t zone_units = bb_layout_zone(&super->layout, 0).unit_count;
+    uint64_t zone_units = bb_layout_zone_units_max(&super->layout);
     size_t size = bb_buddy_memory(super->layout.zone_count, zone_units);
     struct bb_set set;
     struct bb_explain explain = {.text = ""};

@@ -17,7 +17,7 @@ static void check_allocation(struct explorer *explorer)
 {
     struct rig *crash = &explorer->crash;
     const struct bb_super *super = &crash->recovered.super;
-    uint64_t zone_units = bb_layout_zone(&super->layout, 0).unit_count;
+    uint64_t zone_units = bb_layout_zone_units_max(&super->layout);
     size_t size = bb_buddy_memory(super->layout.zone_count, zone_units);
     size = (size + 63) / 64 * 64;
     void *memory = aligned_alloc(64, size);

@@ -229,14 +229,14 @@ static void open_ports(struct rig *rig)
 static size_t buddy_size(const struct rig *rig)
 {
     const struct bb_layout *layout = &rig->recovered.super.layout;
-    return bb_buddy_memory(layout->zone_count, bb_layout_zone(layout, 0).unit_count);
+    return bb_buddy_memory(layout->zone_count, bb_layout_zone_units_max(layout));
 }
 
 static int fill(struct rig *rig)
 {
     struct bb_index index = memindex_index(rig->mem);
     const struct bb_layout *layout = &rig->recovered.super.layout;
-    uint64_t zone_units = bb_layout_zone(layout, 0).unit_count;
+    uint64_t zone_units = bb_layout_zone_units_max(layout);
     size_t size = buddy_size(rig);
     rig->buddy =
         bb_buddy_init(bb_arena_alloc(&rig->arena, size, 64), size, layout->zone_count, zone_units);

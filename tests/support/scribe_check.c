@@ -115,7 +115,7 @@ static void check_fill(const struct bb_super *super, struct memindex *mem)
 {
     struct bb_index index = memindex_index(mem);
     struct bb_index_state state;
-    uint64_t zone_units = bb_layout_zone(&super->layout, 0).unit_count;
+    uint64_t zone_units = bb_layout_zone_units_max(&super->layout);
     size_t size = bb_buddy_memory(super->layout.zone_count, zone_units);
     void *memory = buffer_new(size);
     memset(memory, 0, size);

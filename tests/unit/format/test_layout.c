@@ -134,13 +134,12 @@ static void zone_paint(const struct bb_zone *zone, uint8_t *map, uint64_t map_mi
     assert_true(zone->page_count <= area_units);
 }
 
-static void device_check(uint64_t device_size, uint64_t journal_size, uint64_t zone_size)
+static void layout_check(struct bb_layout layout)
 {
     static uint8_t map[8192];
-    uint64_t map_mib = device_size / BB_MIB;
+    uint64_t map_mib = layout.device_size / BB_MIB, units_max = 0;
     assert_true(map_mib <= sizeof(map));
     memset(map, 0, sizeof(map));
-    struct bb_layout layout = make(device_size, journal_size, zone_size);
 
     paint(map, map_mib, 0, BB_HEAD_SIZE, 'H');
     paint(map, map_mib, layout.journal_offset, layout.journal_units * BB_UNIT_SIZE, 'J');
@@ -152,20 +151,27 @@ static void device_check(uint64_t device_size, uint64_t journal_size, uint64_t z
         assert_int_equal(bb_layout_pages(&layout, i), pages);
         assert_int_equal(zone.first_page, pages);
         zone_paint(&zone, map, map_mib);
+        units_max = bb_max_u64(units_max, zone.unit_count);
         units += zone.unit_count;
         pages += zone.page_count;
     }
     assert_int_equal(bb_layout_units(&layout, layout.zone_count), units);
     assert_int_equal(bb_layout_pages(&layout, layout.zone_count), pages);
+    assert_int_equal(bb_layout_zone_units_max(&layout), units_max);
 
     uint64_t unused = 0;
     for (uint64_t mib = 0; mib < map_mib; mib++)
         unused += map[mib] == 0 ? 1 : 0;
     assert_true(unused * BB_MIB < BB_ZONE_SIZE_MIN);
     for (unsigned copy = 1; copy <= BB_SUPER_COPY_COUNT; copy++) {
-        uint64_t offset = bb_layout_super_offset(device_size, copy);
+        uint64_t offset = bb_layout_super_offset(layout.device_size, copy);
         assert_int_equal(map[offset / BB_MIB], copy <= 2 ? 'H' : 'T');
     }
+}
+
+static void device_check(uint64_t device_size, uint64_t journal_size, uint64_t zone_size)
+{
+    layout_check(make(device_size, journal_size, zone_size));
 }
 
 static uint64_t random_zone_size(struct bb_random *random)
@@ -299,6 +305,130 @@ static void sizes_occupy_at_least_one_unit(void **state)
     assert_int_equal(bb_units_of(BB_BLOCK_SIZE_MAX), 256);
 }
 
+/* Open zones are where they were, and nothing else is lost. */
+static void growth_check(const struct bb_layout *old, const struct bb_layout *grown, uint32_t open)
+{
+    assert_true(grown->zone_count >= open);
+    for (uint32_t i = 0; i < open; i++) {
+        struct bb_zone before = bb_layout_zone(old, i), after = bb_layout_zone(grown, i);
+        assert_int_equal(before.first_unit, after.first_unit);
+        assert_int_equal(before.unit_count, after.unit_count);
+        assert_int_equal(before.slot_a_offset, after.slot_a_offset);
+        assert_int_equal(before.slot_b_offset, after.slot_b_offset);
+        assert_int_equal(before.first_page, after.first_page);
+        assert_int_equal(before.page_count, after.page_count);
+    }
+    assert_int_equal(grown->journal_units, old->journal_units);
+    assert_int_equal(grown->zones_offset, old->zones_offset);
+    bool same = grown->device_size == old->device_size;
+    uint64_t units = bb_layout_units(old, old->zone_count);
+    if (same)
+        assert_memory_equal(old, grown, sizeof(*old));
+    else
+        assert_true(bb_layout_units(grown, grown->zone_count) > units);
+}
+
+static void growing_leaves_open_zones_alone_and_wastes_nothing(void **state)
+{
+    (void)state;
+    struct bb_random random;
+    unit_seed(&random);
+    unsigned grown_count = 0, same_count = 0, short_most = 0;
+    for (int i = 0; i < 400; i++) {
+        uint64_t size = BB_DEVICE_SIZE_MIN + bb_random_below(&random, 100 * BB_MIB);
+        struct bb_layout layout = make(size, BB_MIB, random_zone_size(&random));
+        for (int step = 0; step < 12; step++) {
+            static const uint64_t most[] = {8 * BB_KIB, 2 * BB_MIB, 20 * BB_MIB, 500 * BB_MIB};
+            uint32_t open = layout.zone_count;
+            if (bb_random_below(&random, 3) == 0)
+                open = (uint32_t)bb_random_below(&random, layout.zone_count + 1ull);
+            struct bb_layout next;
+            size += bb_random_below(&random, most[bb_random_below(&random, 4)]);
+            if (size >= 8 * BB_GIB)
+                break;
+            assert_int_equal(bb_layout_grow(&layout, open, size, &next), 0);
+            growth_check(&layout, &next, open);
+            bool same = next.device_size == layout.device_size;
+            *(same ? &same_count : &grown_count) += 1;
+            layout = next;
+            layout_check(layout);
+            short_most = layout.short_count > short_most ? layout.short_count : short_most;
+        }
+        if (i % 40 == 0)
+            maps_check(&layout);
+    }
+    assert_true(grown_count > 1000 && same_count > 500 && short_most > 5);
+}
+
+static void a_growth_without_room_for_a_zone_changes_nothing(void **state)
+{
+    (void)state;
+    /* 8 + 1 + 6 + 8 MiB: the last zone is short and open */
+    struct bb_layout layout = make(23 * BB_MIB, BB_MIB, 8 * BB_MIB), grown;
+    for (uint64_t more = 0; more < 4 * BB_MIB; more += BB_MIB / 2) {
+        assert_int_equal(bb_layout_grow(&layout, 1, 23 * BB_MIB + more, &grown), 0);
+        assert_memory_equal(&layout, &grown, sizeof(layout));
+    }
+    assert_int_equal(bb_layout_grow(&layout, 1, 27 * BB_MIB, &grown), 0);
+    assert_int_equal(grown.zone_count, 2);
+    assert_int_equal(grown.short_count, 1);
+    assert_int_equal(grown.shorts[0].index, 0);
+    assert_int_equal(grown.shorts[0].mib, 6);
+    /* not open it just becomes longer */
+    assert_int_equal(bb_layout_grow(&layout, 0, 24 * BB_MIB, &grown), 0);
+    assert_int_equal(grown.zone_count, 1);
+    assert_int_equal(grown.short_count, 0);
+    assert_int_equal(grown.last_zone_size, 7 * BB_MIB);
+    /* from 114 to 115 MiB the slots take two MiB more */
+    layout = make(131 * BB_MIB, BB_MIB, BB_GIB);
+    assert_int_equal(layout.last_zone_size, 114 * BB_MIB);
+    assert_int_equal(bb_layout_grow(&layout, 0, 132 * BB_MIB, &grown), 0);
+    assert_memory_equal(&layout, &grown, sizeof(layout));
+    assert_int_equal(bb_layout_grow(&layout, 0, 134 * BB_MIB, &grown), 0);
+    assert_int_equal(grown.last_zone_size, 117 * BB_MIB);
+}
+
+static void short_zones_are_limited_in_number(void **state)
+{
+    (void)state;
+    uint64_t size = 23 * BB_MIB;
+    struct bb_layout layout = make(size, BB_MIB, 8 * BB_MIB), grown;
+    for (unsigned i = 0; i < BB_SHORT_ZONES_MAX; i++) {
+        size += 6 * BB_MIB;
+        assert_int_equal(bb_layout_grow(&layout, layout.zone_count, size, &grown), 0);
+        assert_int_equal(grown.short_count, i + 1);
+        layout = grown;
+        layout_check(layout);
+    }
+    maps_check(&layout);
+    size += 6 * BB_MIB;
+    assert_int_equal(bb_layout_grow(&layout, layout.zone_count, size, &grown), BB_ERR_GEOMETRY);
+    assert_int_equal(bb_layout_grow(&layout, layout.zone_count - 1, size, &grown), 0);
+    assert_int_equal(grown.zone_count, layout.zone_count + 1);
+}
+
+static void short_zones_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    static const struct bb_short_zone wrong[][3] = {
+        {{0, 3}},         {{0, 0}}, {{0, 8}},          {{0, UINT32_MAX}}, {{1, 4}, {1, 4}},
+        {{2, 4}, {1, 4}}, {{7, 4}}, {{UINT32_MAX, 4}}, {{0, 4}, {99, 4}}, {{0, 7}, {1, 4}, {1, 7}},
+        {{5, 7}},
+    };
+    struct bb_layout layout = {.zone_count = 77};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        uint32_t count = wrong[i][1].mib == 0 ? 1 : wrong[i][2].mib == 0 ? 2 : 3;
+        /* six zones of 8 MiB */
+        assert_int_equal(
+            bb_layout_make_grown(65 * BB_MIB, BB_MIB, 8 * BB_MIB, wrong[i], count, &layout),
+            BB_ERR_GEOMETRY);
+    }
+    assert_int_equal(layout.zone_count, 77); /* untouched */
+    static const struct bb_short_zone right[] = {{0, 4}, {4, 7}};
+    assert_int_equal(bb_layout_make_grown(65 * BB_MIB, BB_MIB, 8 * BB_MIB, right, 2, &layout), 0);
+    layout_check(layout);
+}
+
 static void ask_for_missing_zone(void *argument)
 {
     const struct bb_layout *layout = argument;
@@ -349,6 +479,10 @@ int main(void)
         cmocka_unit_test(sizes_occupy_at_least_one_unit),
         cmocka_unit_test(asking_for_what_does_not_exist_aborts),
         cmocka_unit_test(speed_is_printed),
+        cmocka_unit_test(growing_leaves_open_zones_alone_and_wastes_nothing),
+        cmocka_unit_test(a_growth_without_room_for_a_zone_changes_nothing),
+        cmocka_unit_test(short_zones_are_limited_in_number),
+        cmocka_unit_test(short_zones_that_cannot_be_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

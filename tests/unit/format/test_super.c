@@ -131,7 +131,10 @@ struct field_case {
 static const struct field_case field_cases[] = {
     FIELD(version, 0, BB_ERR_VERSION),
     FIELD(version, 2, BB_ERR_VERSION),
-    FIELD(must_understand, 1, BB_ERR_VERSION),
+    FIELD(must_understand, 2, BB_ERR_VERSION),
+    DAMAGED(must_understand, 1),    /* without a short zone */
+    DAMAGED(shorts[0], 4ull << 32), /* without the feature bit */
+    DAMAGED(shorts[1], 4ull << 32),
     FIELD(must_understand, 1ull << 63, BB_ERR_VERSION),
     DAMAGED(copy, 0),
     DAMAGED(copy, 2),
@@ -196,6 +199,59 @@ static void impossible_fields_are_refused_behind_a_valid_digest(void **state)
         int got = bb_super_decode(&disk, offset, 1, &ret);
         if (got != field->expected)
             fail_msg("case %zu (offset %zu): %d", i, field->offset, got);
+    }
+}
+
+/* Grown behind a last zone of 239 MiB that was open. */
+static struct bb_super sample_grown(void)
+{
+    struct bb_super super = sample();
+    struct bb_layout grown;
+    assert_int_equal(bb_layout_grow(&super.layout, 4, 2 * BB_GIB, &grown), 0);
+    super.layout = grown;
+    super.must_understand = BB_SUPER_SHORT_ZONES;
+    return super;
+}
+
+static void short_zones_come_back_and_are_golden(void **state)
+{
+    (void)state;
+    struct bb_super super = sample_grown(), back;
+    struct bb_disk_super disk;
+    char text[2 * 16 + 1];
+    assert_int_equal(super.layout.short_count, 1);
+    for (unsigned copy = 1; copy <= BB_SUPER_COPY_COUNT; copy++) {
+        bb_super_encode(&super, copy, &disk);
+        assert_int_equal(bb_super_decode(&disk, offset_of_copy(&super, copy), copy, &back), 0);
+        assert_true(bb_super_equal(&super, &back));
+    }
+    assert_string_equal(unit_hex(disk.shorts, 16, text), "03000000e80000000000000000000000");
+    back = super;
+    back.layout.shorts[0].mib--;
+    assert_false(bb_super_equal(&super, &back));
+    sample_expect(&disk, sizeof(disk),
+                  "baafce57031fbed8a933973b9ae2d496c74c426a61cd7852e5d27089397e5090");
+}
+
+static void impossible_short_zones_are_refused_behind_a_valid_digest(void **state)
+{
+    (void)state;
+    static const uint32_t rows[][4] = {
+        {3, 3, 0, 0},   {3, 256, 0, 0}, {3, 0, 0, 0},   {0, 0, 3, 232}, {8, 232, 0, 0},
+        {3, 232, 3, 4}, {3, 232, 2, 4}, {3, 232, 9, 4}, {3, 232, 0, 0},
+    };
+    struct bb_super super = sample_grown(), ret;
+    size_t count = sizeof(rows) / sizeof(rows[0]);
+    for (size_t i = 0; i < count; i++) {
+        struct bb_disk_super disk;
+        bb_super_encode(&super, 1, &disk);
+        for (unsigned k = 0; k < 2; k++) {
+            disk.shorts[k].index = bb_le32_make(rows[i][2 * k]);
+            disk.shorts[k].mib = bb_le32_make(rows[i][2 * k + 1]);
+        }
+        sample_reseal(&disk, sizeof(disk), DIGEST_OFFSET);
+        int error = bb_super_decode(&disk, offset_of_copy(&super, 1), 1, &ret);
+        assert_int_equal(error, i == count - 1 ? 0 : BB_ERR_DAMAGED); /* the last is as it was */
     }
 }
 
@@ -406,6 +462,8 @@ int main(void)
         cmocka_unit_test(random_bytes_never_decode),
         cmocka_unit_test(encoding_the_impossible_aborts),
         cmocka_unit_test(equality_looks_at_every_field),
+        cmocka_unit_test(short_zones_come_back_and_are_golden),
+        cmocka_unit_test(impossible_short_zones_are_refused_behind_a_valid_digest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,20 +164,39 @@ static void no_two_equal_copies_of_a_used_store_are_damage(void **state)
     scribe_free(scribe);
 }
 
-static void grown_device_is_named_as_such(void **state)
+/* The same bytes on a device of another size. */
+static struct bb_sim *moved(const struct scribe *scribe, uint64_t size)
+{
+    struct bb_sim_config config = {.size = size, .in_order = true};
+    struct bb_sim *other = bb_sim_open(&config);
+    uint64_t bytes_size = bb_min_u64(scribe->io->device_size, size);
+    uint8_t *bytes = malloc(bytes_size);
+    bb_sim_peek(scribe->sim, 0, bytes, bytes_size);
+    bb_sim_poke(other, 0, bytes, bytes_size);
+    free(bytes);
+    return other;
+}
+
+static void a_larger_device_is_fine_and_a_smaller_one_refused(void **state)
 {
     (void)state;
     struct scribe *scribe = scribe_new(1, 0);
-    struct bb_sim_config config = {.size = scribe->io->device_size + 16 * BB_MIB, .in_order = true};
-    struct bb_sim *larger = bb_sim_open(&config);
-    uint8_t *bytes = malloc(scribe->io->device_size);
-    bb_sim_peek(scribe->sim, 0, bytes, scribe->io->device_size);
-    bb_sim_poke(larger, 0, bytes, scribe->io->device_size);
-    free(bytes);
+    uint64_t size = scribe->io->device_size;
     struct bb_super_copies copies;
-    assert_int_equal(bb_super_load(bb_sim_io(larger), &copies), BB_ERR_GEOMETRY);
-    assert_int_equal(copies.super.layout.device_size, scribe->io->device_size);
-    bb_sim_close(larger);
+    for (uint64_t more = BB_UNIT_SIZE; more <= 16 * BB_MIB; more *= 2) {
+        struct bb_sim *larger = moved(scribe, size + more);
+        assert_int_equal(bb_super_load(bb_sim_io(larger), &copies), 0);
+        assert_int_equal(copies.super.layout.device_size, size);
+        assert_int_equal(copies.equal_count, 4); /* the tail is where it was */
+        assert_int_equal(bb_super_write(bb_sim_io(larger), &copies.super), 0);
+        assert_int_equal(bb_super_load(bb_sim_io(larger), &copies), 0);
+        assert_int_equal(copies.equal_count, 4);
+        bb_sim_close(larger);
+        struct bb_sim *smaller = moved(scribe, size - more);
+        assert_int_equal(bb_super_load(bb_sim_io(smaller), &copies), BB_ERR_GEOMETRY);
+        assert_int_equal(copies.super.layout.device_size, size);
+        bb_sim_close(smaller);
+    }
     scribe_free(scribe);
 }
 
@@ -217,7 +236,7 @@ int main(void)
         cmocka_unit_test(cut_format_is_not_formatted),
         cmocka_unit_test(wiped_head_leaves_the_tail_copies),
         cmocka_unit_test(no_two_equal_copies_of_a_used_store_are_damage),
-        cmocka_unit_test(grown_device_is_named_as_such),
+        cmocka_unit_test(a_larger_device_is_fine_and_a_smaller_one_refused),
         cmocka_unit_test(unreadable_copy_counts_as_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
