@@ -28,7 +28,9 @@ struct bb_device {
     uint32_t logical_sector;
     uint32_t physical_sector;
     uint32_t piece_max; /* largest request the device takes whole, bytes, power of two <= 256 KiB */
-    char model[64];     /* from sysfs, may be empty */
+    uint32_t discard_granularity; /* bytes, multiple of 4096 */
+    uint64_t discard_max;         /* bytes of one discard; 0: there is none, as for files */
+    char model[64];               /* from sysfs, may be empty */
     char serial[64];
 };
 

@@ -16,7 +16,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum bb_io_op { BB_IO_READ = 1, BB_IO_WRITE = 2, BB_IO_FLUSH = 3 };
+enum bb_io_op {
+    BB_IO_READ = 1,
+    BB_IO_WRITE = 2,
+    BB_IO_FLUSH = 3,
+    /* The bytes are wanted no more: until they are written again they may be the old ones, zeros or
+     * anything, and others at each look. -EOPNOTSUPP where it is impossible. */
+    BB_IO_DISCARD = 4,
+    BB_IO_OP_COUNT
+};
 
 /* What a request is for; lets the simulator and fault tests aim. Does not change what happens. */
 enum bb_io_class {
@@ -32,7 +40,7 @@ struct bb_io_request {
     enum bb_io_op op;
     enum bb_io_class class;
     uint64_t offset; /* bytes, multiple of 4096 */
-    void *buf;       /* aligned to 4096 */
+    void *buf;       /* aligned to 4096; NULL for a flush or discard */
     uint32_t size;   /* bytes, multiple of 4096; 0 for a flush */
     int32_t result;  /* 0, or a negative error. Short reads and writes are BB_ERR_SHORT_IO */
     void (*done)(struct bb_io_request *request);
@@ -53,7 +61,9 @@ struct bb_io {
     uint64_t device_size; /* bytes */
     uint32_t logical_sector;
     uint32_t physical_sector;
-    uint32_t in_flight; /* submitted and not done */
+    uint32_t discard_granularity; /* bytes: what begins or ends between multiples of it is kept */
+    uint64_t discard_max;         /* bytes that a discard should have at most; 0: impossible here */
+    uint32_t in_flight;           /* submitted and not done */
 };
 
 /* Queues a request; it reaches the device at the latest in the next poll. */

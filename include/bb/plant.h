@@ -50,6 +50,13 @@
     x(PAGES_CHANGED_ONLY, "every page that an item mentions is written, changed or not")           \
     x(ANCHOR_IN_FIRST_SLICE, "only the last slice sets the anchor")                                \
     x(DELTA_DROPPED_EARLY, "the delta is dropped when the read transaction has the last slice")    \
+    /* trim */                                                                                     \
+    x(TRIM_NOT_TAKEN, "an extent is out of the allocator while it is discarded")                   \
+    x(TRIM_BACK_EARLY, "it comes back when the discard has completed")                             \
+    x(TRIM_EARLY, "an extent is discarded when its DELETE is <= D")                                \
+    x(TRIM_PINNED, "an extent is discarded when no read has it pinned")                            \
+    x(TRIM_UNFOLDED, "an extent is discarded when its DELETE is folded")                           \
+    x(TRIM_YOUNG, "an extent is discarded when it was free for long")                              \
     /* zones and superblocks */                                                                    \
     x(ZONE_NOT_FLUSHED, "pages of a new zone are flushed before the count is raised")              \
     x(ZONE_USED_EARLY, "a zone is used when the superblocks say that it is open")                  \

@@ -40,6 +40,7 @@ struct bb_ring_config {
         device_in_flight_max; /* requests of this ring on the device; more wait in the back end */
     void *arena;              /* registered as fixed buffer 0; may be NULL */
     size_t arena_size;
+    bool discards; /* BB_IO_DISCARD is served, one at a time, if the device can */
     bool only_6_1; /* use nothing that Linux 6.1 lacks (so far nothing newer is used anyway) */
 };
 

@@ -8,6 +8,10 @@
  * of undurable writes, every version, oldest first. Writes in flight (also hung ones) follow it, in
  * the order of submission.
  *
+ * A discard is a write of bytes that nobody chose: each unit becomes, by seed, zeros or garbage on
+ * the medium, and before that, for reads, also what it was. So what is read after it, after a flush
+ * and after a power cut differs, as it does on devices.
+ *
  * One thread owns a device and all clones of it: they share units by plain reference counts.
  * Caught as bugs of the engine by assertion: a buffer changed while its write was in flight, a
  * request on units that a write in flight covers, a write on units that a read in flight covers.
@@ -29,6 +33,8 @@ struct bb_sim_config {
     /* A poll completes all that was queued, in order, instead of a random non-empty part of it. */
     bool in_order;
     bool allow_overlap; /* no assertion on overlapping requests in flight */
+    bool no_discard;    /* a device without discard; else granularity 4096, at most 8 MiB */
+    uint32_t discard_granularity; /* 0: 4096 */
 };
 
 struct bb_sim *bb_sim_open(const struct bb_sim_config *config);
@@ -142,8 +148,8 @@ void bb_sim_poke(struct bb_sim *sim, uint64_t offset, const void *buf, size_t si
 void bb_sim_digest(struct bb_sim *sim, struct bb_hash *ret_digest);
 
 struct bb_sim_counts {
-    uint64_t submitted[BB_IO_CLASS_COUNT][BB_IO_FLUSH + 1]; /* [class][op] */
-    uint64_t completed[BB_IO_CLASS_COUNT][BB_IO_FLUSH + 1];
+    uint64_t submitted[BB_IO_CLASS_COUNT][BB_IO_OP_COUNT]; /* [class][op] */
+    uint64_t completed[BB_IO_CLASS_COUNT][BB_IO_OP_COUNT];
     uint64_t failed; /* completions with an error */
 };
 const struct bb_sim_counts *bb_sim_get_counts(const struct bb_sim *sim);

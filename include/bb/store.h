@@ -16,6 +16,7 @@
 #include "bb/index.h"
 #include "bb/io.h"
 #include "bb/queue.h"
+#include "bb/trim.h"
 
 enum bb_op_kind {
     BB_OP_RESERVE, /* size: wants a run of extents -> unit, run_count */
@@ -107,6 +108,8 @@ struct bb_store_config {
      * the caller's, submits no I/O and no fold, and refuses what would need one with NOT_READY; a
      * MARK is remembered while there is room. A stop is immediate. `memory` is not used. */
     const struct bb_delta *replayed;
+    uint64_t trim_idle_ms; /* 0: no idle trim */
+    uint64_t trim_age_ms;  /* of a pass that is asked for, BB_TRIM_AGE_MS in the daemon */
     uint32_t op_max;       /* ops in flight at most, over all ports */
     uint32_t port_count;
     void *context;
@@ -137,6 +140,7 @@ struct bb_store_status {
     uint64_t free_by_order[BB_ORDER_COUNT]; /* free extents that are not part of a larger one */
     uint64_t windows, window_items, flushes;
     uint64_t puts, duplicates, deletes, heals, marks;
+    struct bb_trim_status trim;
 };
 
 /* Bytes the engine wants for itself besides config.memory and the buddy allocator. */

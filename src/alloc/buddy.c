@@ -461,6 +461,30 @@ struct bb_buddy_chunk bb_buddy_chunk(const struct bb_buddy *buddy, uint32_t zone
     return found;
 }
 
+/* The first position from `position` on whose bit is `used`; BB_CHUNK_UNITS when there is none. */
+static uint32_t find_bit(const struct bb_chunk *chunk, uint32_t position, bool used)
+{
+    while (position < BB_CHUNK_UNITS) {
+        uint64_t word = chunk->used[position / 64];
+        uint64_t wanted = (used ? word : ~word) >> position % 64;
+        if (wanted != 0)
+            return position + (uint32_t)__builtin_ctzll(wanted);
+        position += 64 - position % 64;
+    }
+    return BB_CHUNK_UNITS;
+}
+
+uint32_t bb_buddy_free_run(const struct bb_buddy *buddy, uint32_t zone, uint32_t chunk,
+                           uint32_t position, uint32_t *ret_position)
+{
+    BB_ASSERT(zone < buddy->zone_count);
+    BB_ASSERT((uint64_t)chunk << BB_CHUNK_SHIFT < buddy->zones[zone].unit_count);
+    const struct bb_chunk *bits = &buddy->chunks[((uint64_t)zone << buddy->chunk_shift) + chunk];
+    uint32_t first = find_bit(bits, position, false);
+    *ret_position = first;
+    return find_bit(bits, first, true) - first;
+}
+
 bool bb_buddy_is_used(const struct bb_buddy *buddy, uint64_t unit, uint64_t count)
 {
     struct place place;

@@ -25,6 +25,7 @@
 #define RETRY_MS 50u
 #define TRANSFER_MAX (1u << 20)
 #define PIECE_MAX (256u * 1024)
+#define DISCARD_GRANULARITY_MAX (1u << 30)
 
 static int kind_of(const struct stat *status)
 {
@@ -83,6 +84,20 @@ static uint32_t find_piece_max(dev_t number)
     return 1u << bb_log2_floor(piece);
 }
 
+/* Multiples of 4096 throughout, as is everything that is discarded. */
+static void read_discard_facts(struct bb_device *device)
+{
+    uint64_t max, granularity;
+    device->discard_granularity = 4096;
+    if (!bb_sysfs_disk_number(device->number, "queue/discard_max_bytes", &max) ||
+        !bb_sysfs_disk_number(device->number, "queue/discard_granularity", &granularity) ||
+        granularity > DISCARD_GRANULARITY_MAX)
+        return;
+    device->discard_granularity = (uint32_t)bb_align_up(bb_max_u64(granularity, 4096), 4096);
+    if (max >= device->discard_granularity)
+        device->discard_max = max - max % 4096;
+}
+
 static int read_block_facts(struct bb_device *device)
 {
     int logical, read_only;
@@ -105,6 +120,7 @@ static int read_block_facts(struct bb_device *device)
         strcmp(text, "write through") != 0;
     if (!bb_sysfs_disk_text(device->number, "device/model", device->model, sizeof(device->model)))
         device->model[0] = '\0';
+    read_discard_facts(device);
     static const char *const serials[] = {"device/serial", "serial", "device/wwid", "wwid"};
     for (size_t i = 0; i < sizeof(serials) / sizeof(serials[0]) && !device->serial[0]; i++)
         if (!bb_sysfs_disk_text(device->number, serials[i], device->serial, sizeof(device->serial)))

@@ -26,7 +26,7 @@ void bb_io_prepare(struct bb_io_request *request, enum bb_io_op op, enum bb_io_c
 void bb_io_submit(struct bb_io *io, struct bb_io_request *request)
 {
     BB_ASSERT(request->op >= BB_IO_READ);
-    BB_ASSERT(request->op <= BB_IO_FLUSH);
+    BB_ASSERT(request->op < BB_IO_OP_COUNT);
     BB_ASSERT((unsigned)request->class < BB_IO_CLASS_COUNT);
     BB_ASSERT(request->done != NULL);
     if (request->op == BB_IO_FLUSH) {
@@ -36,6 +36,7 @@ void bb_io_submit(struct bb_io *io, struct bb_io_request *request)
         BB_ASSERT(bb_is_aligned(request->size, 4096));
         BB_ASSERT(bb_is_aligned(request->offset, 4096));
         BB_ASSERT(bb_is_aligned((uintptr_t)request->buf, 4096));
+        BB_ASSERT((request->buf == NULL) == (request->op == BB_IO_DISCARD));
         BB_ASSERT(request->size <= io->device_size);
         BB_ASSERT(request->offset <= io->device_size - request->size);
     }

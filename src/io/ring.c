@@ -88,7 +88,7 @@ int bb_ring_open(const struct bb_ring_config *config, struct bb_ring **ret_ring,
         goto no_wake;
     if (config->device)
         bb_uring_init(ring, config);
-    if (bb_ring_enable(ring) != 0)
+    if (bb_uring_enable_discard(ring, config) != 0 || bb_ring_enable(ring) != 0)
         goto no_enable;
     bb_ring_arm_wake(ring);
     *ret_ring = ring;
@@ -96,6 +96,7 @@ int bb_ring_open(const struct bb_ring_config *config, struct bb_ring **ret_ring,
     return 0;
 
 no_enable:
+    bb_discarder_stop(&ring->discarder);
     close(ring->wake_fd);
 no_wake:
     free(ring->ready);
@@ -240,7 +241,7 @@ static int enter(struct bb_ring *ring, int wait_ms, bool (*has_work)(void *conte
     int result;
     if (wait_ms != 0 && io_uring_cq_ready(&ring->uring) == 0) {
         atomic_exchange_explicit(&ring->parked, true, memory_order_acq_rel);
-        bool work = has_work && has_work(context);
+        bool work = (has_work && has_work(context)) || bb_discarder_is_done(&ring->discarder);
         result = work ? enter_now(ring) : enter_and_wait(ring, wait_ms);
         atomic_exchange_explicit(&ring->parked, false, memory_order_acq_rel);
     } else {
@@ -328,6 +329,8 @@ int bb_ring_turn(struct bb_ring *ring, int wait_ms, bool (*has_work)(void *conte
     }
     while (ring->ready_first != ring->ready_end)
         run += dispatch(ring, ring->ready[ring->ready_first++ & (ring->ready_size - 1)]);
+    if (bb_discarder_is_done(&ring->discarder))
+        run += bb_uring_discarded(ring);
     return run;
 }
 
@@ -346,6 +349,7 @@ void bb_ring_close(struct bb_ring *ring)
 {
     BB_ASSERT(ring->io.in_flight == 0);
     BB_ASSERT(pthread_equal(pthread_self(), ring->owner));
+    bb_discarder_stop(&ring->discarder);
     int error = 0;
     while (ring->others_in_flight > 0 && error == 0) {
         queue_cancel(ring, 0, IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL);

@@ -8,6 +8,7 @@
 #define BB_RING_INTERNAL_H
 
 #include "bb/ring.h"
+#include "discarder.h"
 
 #include <liburing.h>
 #include <pthread.h>
@@ -53,6 +54,7 @@ struct bb_ring {
     uint64_t now_us;           /* when the clock was read last */
     unsigned untimed;          /* data requests since */
     struct bb_ring_stats stats;
+    struct bb_discarder discarder; /* started on a ring that discards */
     /* The owner sleeps, or is about to and will look for work once more. The only thing here that
      * other threads touch. */
     _Alignas(64) atomic_bool parked;
@@ -76,5 +78,9 @@ int bb_ring_enable(struct bb_ring *ring);
  */
 void bb_uring_init(struct bb_ring *ring, const struct bb_ring_config *config);
 int bb_uring_piece_done(struct bb_ring *ring, struct bb_io_request *request, int32_t result);
+/* Starts the discarder where it was asked for and the device can. 0 or -errno. */
+int bb_uring_enable_discard(struct bb_ring *ring, const struct bb_ring_config *config);
+/* The discarder is done: ends its request. */
+int bb_uring_discarded(struct bb_ring *ring);
 
 #endif

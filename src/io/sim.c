@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define POISON 0xdb /* what a failed read leaves in the buffer */
+#define DISCARD_MAX (8u << 20)
 
 /* A completed write in the cache. Not in the version: clones share that and go on differently. */
 struct cached {
@@ -29,7 +30,7 @@ struct cached {
 
 struct flight {
     struct bb_io_request *request; /* NULL: never completes */
-    struct bb_version *version;    /* of a write */
+    struct bb_version *version;    /* of a write or discard */
     enum bb_io_op op;
     uint64_t offset;
     uint32_t size;
@@ -75,11 +76,13 @@ static void *grow(void *array, size_t count, size_t *max, size_t element_size)
 /* ---- The cache ---- */
 
 static const struct bb_sim_fate complete_fate = {.part = BB_SIM_COMPLETE};
+static const struct bb_sim_fate absent_fate = {.part = BB_SIM_ABSENT};
 
 /* The write is done as far as it got: visible, and undurable. Takes the reference over. */
-static void version_complete(struct bb_sim *sim, struct bb_version *version, uint32_t size)
+static void version_complete(struct bb_sim *sim, struct bb_version *version, uint32_t size,
+                             struct bb_sim_fate visible)
 {
-    bb_version_apply(version, size, complete_fate, &sim->visible);
+    bb_version_apply(version, size, visible, &sim->visible);
     sim->undurable =
         grow(sim->undurable, sim->undurable_count, &sim->undurable_max, sizeof(struct cached));
     sim->undurable[sim->undurable_count++] =
@@ -149,6 +152,8 @@ static void submit(struct bb_io *io, struct bb_io_request *request)
         flight.request = NULL;
     if (request->op == BB_IO_WRITE)
         flight.version = bb_version_make(request, sim->submitted);
+    else if (request->op == BB_IO_DISCARD && io->discard_max > 0)
+        flight.version = bb_version_discard(request, sim->submitted, &sim->random);
     sim->flights = grow(sim->flights, sim->flight_count, &sim->flight_max, sizeof(flight));
     sim->flights[sim->flight_count++] = flight;
     if (cut)
@@ -188,9 +193,21 @@ static int32_t execute(struct bb_sim *sim, const struct flight *flight)
     case BB_IO_WRITE:
         BB_ASSERT(bb_version_equals(flight->version, flight->request->buf));
         if (size > 0)
-            version_complete(sim, flight->version, size);
+            version_complete(sim, flight->version, size, complete_fate);
         else
             bb_version_drop(flight->version);
+        break;
+    case BB_IO_DISCARD:
+        if (!flight->version)
+            return -EOPNOTSUPP;
+        if (size > 0)
+            version_complete(sim, flight->version, size,
+                             bb_random_below(&sim->random, 2) == 0 ? complete_fate : absent_fate);
+        else
+            bb_version_drop(flight->version);
+        break;
+    case BB_IO_OP_COUNT:
+        BB_ASSERT(false);
         break;
     case BB_IO_FLUSH:
         if (applied == BB_SIM_FULLY)
@@ -297,6 +314,8 @@ struct bb_sim *bb_sim_open(const struct bb_sim_config *config)
         .device_size = config->size,
         .logical_sector = config->logical_sector ? config->logical_sector : 512,
         .physical_sector = config->physical_sector ? config->physical_sector : 4096,
+        .discard_granularity = config->discard_granularity ? config->discard_granularity : 4096,
+        .discard_max = config->no_discard ? 0 : DISCARD_MAX,
     };
     bb_random_seed(&sim->random, config->seed);
     bb_image_init(&sim->visible, config->size);
@@ -472,7 +491,7 @@ void bb_sim_kill(struct bb_sim *sim)
         if (!version || bb_random_below(&sim->random, 2) == 0)
             continue;
         sim->flights[i].version = NULL;
-        version_complete(sim, version, sim->flights[i].size);
+        version_complete(sim, version, sim->flights[i].size, complete_fate);
     }
     restart(sim);
 }

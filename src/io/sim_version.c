@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct bb_version *bb_version_make(const struct bb_io_request *request, uint64_t number)
+static struct bb_version *version_of(const struct bb_io_request *request, uint64_t number)
 {
     uint32_t count = request->size / BB_IMAGE_UNIT_SIZE;
     struct bb_version *version = malloc(sizeof(*version) + count * sizeof(version->units[0]));
@@ -16,9 +16,29 @@ struct bb_version *bb_version_make(const struct bb_io_request *request, uint64_t
                                    .offset = request->offset,
                                    .number = number,
                                    .unit_count = count};
+    return version;
+}
+
+struct bb_version *bb_version_make(const struct bb_io_request *request, uint64_t number)
+{
+    struct bb_version *version = version_of(request, number);
     const uint8_t *bytes = request->buf;
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < version->unit_count; i++)
         version->units[i] = bb_image_unit_make(bytes + (size_t)i * BB_IMAGE_UNIT_SIZE);
+    return version;
+}
+
+/* All garbage of one discard is the same unit: large discards cost little. */
+struct bb_version *bb_version_discard(const struct bb_io_request *request, uint64_t number,
+                                      struct bb_random *random)
+{
+    struct bb_version *version = version_of(request, number);
+    uint8_t bytes[BB_IMAGE_UNIT_SIZE];
+    bb_random_fill(random, bytes, sizeof(bytes));
+    struct bb_image_unit *garbage = bb_image_unit_make(bytes);
+    for (uint32_t i = 0; i < version->unit_count; i++)
+        version->units[i] = bb_random_below(random, 2) == 0 ? NULL : bb_image_unit_share(garbage);
+    bb_image_unit_drop(garbage);
     return version;
 }
 

@@ -20,6 +20,9 @@ struct bb_version {
 };
 
 struct bb_version *bb_version_make(const struct bb_io_request *request, uint64_t number);
+/* Of a discard: each unit is zero or garbage, by `random`. */
+struct bb_version *bb_version_discard(const struct bb_io_request *request, uint64_t number,
+                                      struct bb_random *random);
 void bb_version_share(struct bb_version *version);
 /* Accepts NULL. */
 void bb_version_drop(struct bb_version *version);

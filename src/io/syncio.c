@@ -35,6 +35,8 @@ static int32_t execute(const struct bb_device *device, const struct bb_io_reques
     int fd = device->fd;
     if (request->op == BB_IO_FLUSH)
         return fdatasync(fd) == 0 ? 0 : -errno;
+    if (request->op == BB_IO_DISCARD)
+        return bb_device_discard(device, request->offset, request->size);
     ssize_t moved;
     do
         moved = transfer(fd, request);
@@ -71,7 +73,9 @@ void bb_syncio_init(struct bb_syncio *sync, const struct bb_device *device)
         .io = {.ops = &sync_ops,
                .device_size = device->size,
                .logical_sector = device->logical_sector,
-               .physical_sector = device->physical_sector},
+               .physical_sector = device->physical_sector,
+               .discard_granularity = device->discard_granularity,
+               .discard_max = device->discard_max},
         .device = device,
     };
 }

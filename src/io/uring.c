@@ -88,6 +88,10 @@ static void submit(struct bb_io *io, struct bb_io_request *request)
 {
     struct bb_ring *ring = BB_CONTAINER(io, struct bb_ring, io);
     BB_ASSERT(pthread_equal(pthread_self(), ring->owner));
+    if (request->op == BB_IO_DISCARD) {
+        bb_discarder_submit(&ring->discarder, request);
+        return;
+    }
     BB_ASSERT(request->size <= INT32_MAX); /* the sum of the pieces is kept in `result` */
     if (!ring->waiting_head && has_room(ring, request)) {
         start(ring, request);
@@ -146,6 +150,28 @@ int bb_uring_piece_done(struct bb_ring *ring, struct bb_io_request *request, int
     measure(ring, request);
     bb_io_finish(&ring->io, request, result);
     return 1;
+}
+
+int bb_uring_discarded(struct bb_ring *ring)
+{
+    int32_t result;
+    struct bb_io_request *request = bb_discarder_take(&ring->discarder, &result);
+    bb_io_finish(&ring->io, request, bb_device_error(ring->device, result));
+    return 1;
+}
+
+static void wake(void *context)
+{
+    bb_ring_wake(context);
+}
+
+int bb_uring_enable_discard(struct bb_ring *ring, const struct bb_ring_config *config)
+{
+    if (!config->discards || !config->device || config->device->discard_max == 0)
+        return 0;
+    ring->io.discard_granularity = config->device->discard_granularity;
+    ring->io.discard_max = config->device->discard_max;
+    return bb_discarder_start(&ring->discarder, config->device, wake, ring);
 }
 
 static int poll(struct bb_io *io, bool wait)

@@ -7,6 +7,7 @@
  *   flusher.c     the one issuer of flushes         checkpoint.c  descriptor pages, then folds
  *   zone.c        opening zones                     superwrite.c  superblock updates
  *   listing.c     EXISTS and LIST                   lookups.c     answers that are not in memory
+ *   trim.c        discarding what is free
  */
 #ifndef BB_STORE_ENGINE_H
 #define BB_STORE_ENGINE_H
@@ -167,6 +168,8 @@ struct reserve {
     bool retry;
 };
 
+#include "trim.h"
+
 struct bb_store {
     struct bb_store_config config;
     struct bb_super super;
@@ -192,6 +195,7 @@ struct bb_store {
     struct reserve reserve;
     struct listing listing;
     struct lookup_batch lookups[BB_LOOKUP_JOBS];
+    struct trim trim;
     struct bb_store_status counters; /* only the counters in it */
 };
 

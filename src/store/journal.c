@@ -136,6 +136,8 @@ static void free_deleted(struct bb_store *store, const struct bb_delta_item *ite
     store->block_bytes -= item->size;
     if (bb_planted(PIN_MISSING) || !bb_pins_defer_free(&store->pins, item->unit, units)) {
         store_free(store, item->unit, units);
+    } else if (bb_planted(TRIM_PINNED)) {
+        trim_at_once(store, item->unit, units);
     }
 }
 

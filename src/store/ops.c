@@ -121,6 +121,9 @@ static void delete_step(struct bb_store *store, struct bb_op *op, int found,
     struct bb_item item = {
         .op = BB_ITEM_DELETE, .size = entry->size, .unit = entry->unit, .hash = op->hash};
     journal_append(store, &item);
+    if (bb_planted(TRIM_EARLY)) {
+        trim_at_once(store, entry->unit, bb_units_of(entry->size));
+    }
     if (bb_planted(REUSE_EARLY) &&
         !bb_pins_defer_free(&store->pins, entry->unit, bb_units_of(entry->size))) {
         store->used_units -= bb_units_of(entry->size);

@@ -138,7 +138,8 @@ static bool reserve_step(struct bb_store *store, struct bb_op *op)
         return true;
     }
     BB_ASSERT(result == -ENOSPC);
-    if (zone_is_opening_or_can(store) || wait_for_recall(store, &op->generation)) {
+    if (trim_holds(store) || zone_is_opening_or_can(store) ||
+        wait_for_recall(store, &op->generation)) {
         return false;
     }
     store_reply(store, op, BB_ERR_NO_SPACE);

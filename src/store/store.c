@@ -43,6 +43,9 @@ static int parts_open(struct bb_store *store)
     if (result == 0) {
         result = zone_open(store);
     }
+    if (result == 0) {
+        result = trim_open(store);
+    }
     return result == 0 ? listing_open(store) : result;
 }
 
@@ -81,6 +84,9 @@ int bb_store_ready(struct bb_store *store, struct bb_buddy *buddy, const struct 
     store->block_bytes = set->bytes;
     store->filled = true;
     store->writable = !store_only_reads(store);
+    if (store->writable) {
+        trim_ready(store);
+    }
     return 0;
 }
 
@@ -95,6 +101,9 @@ void store_free(struct bb_store *store, uint64_t unit, uint64_t count)
 {
     int result = bb_buddy_free(store->buddy, unit, count);
     BB_ASSERT(result == 0);
+    if (store->trim.watching) {
+        trim_freed(store, unit, count);
+    }
     store->reserve.retry |= store->reserve.waiting.head != NULL;
 }
 
@@ -207,7 +216,7 @@ static void stop_turn(struct bb_store *store)
     bool quiet = journal_is_quiet(store) && store->waiting.head == NULL &&
                  store->checkpoint.state == CHECKPOINT_IDLE && store->zone.state == ZONE_IDLE &&
                  bb_delta_count(&store->delta) == 0 && !super_write_busy(store) &&
-                 !journal_idle_due(store);
+                 !journal_idle_due(store) && !trim_holds(store);
     if (quiet) {
         store->clean_written = true;
         store->super.clean = true;
@@ -264,8 +273,12 @@ int bb_store_turn(struct bb_store *store, uint64_t now_ms)
     }
     lookups_turn(store);
     listing_turn(store);
+    if (store->trim.state != TRIM_OFF) {
+        trim_turn(store);
+    }
     stop_turn(store);
-    return next_deadline(store);
+    int wait_ms = next_deadline(store);
+    return store->trim.state != TRIM_OFF ? trim_deadline(store, wait_ms) : wait_ms;
 }
 
 void bb_store_stop(struct bb_store *store)
@@ -315,6 +328,7 @@ void bb_store_get_status(const struct bb_store *store, struct bb_store_status *r
     status.checkpoint_age_ms = store->now_ms - store->checkpoint.ended_ms;
     for (unsigned order = 0; store->filled && order < BB_ORDER_COUNT; order++)
         status.free_by_order[order] = bb_buddy_free_count(store->buddy, order);
+    trim_get_status(store, &status.trim);
     *ret_status = status;
 }
 

@@ -119,7 +119,8 @@ void zone_turn(struct bb_store *store)
         super_write_start(store, super_done);
     }
     if (opening->state != ZONE_IDLE || store->stopping ||
-        store->super.open_zone_count == store->super.layout.zone_count || !space_is_low(store)) {
+        store->super.open_zone_count == store->super.layout.zone_count || trim_holds(store) ||
+        !space_is_low(store)) {
         return;
     }
     opening->zone = bb_layout_zone(&store->super.layout, store->super.open_zone_count);

@@ -320,7 +320,7 @@ static struct bb_sim_fault submitted(void *context, const struct bb_io_request *
     if (request->op != BB_IO_READ) { /* a read changes nothing */
         event(explorer);
     }
-    if (request->op == BB_IO_WRITE) {
+    if (request->op == BB_IO_WRITE || request->op == BB_IO_DISCARD) {
         explorer->complete += write_identity(explorer, number, whole);
     }
     if (request->op == BB_IO_WRITE && request->class == BB_IO_JOURNAL &&

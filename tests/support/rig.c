@@ -88,7 +88,10 @@ void rig_open(struct rig *rig, const struct rig_config *config)
     BB_ASSERT(c->port_count <= RIG_PORT_MAX);
     BB_ASSERT(c->id_count <= RIG_ID_MAX);
     bb_random_seed(&rig->random, c->seed);
-    struct bb_sim_config sim = {.size = c->device_size, .seed = c->seed, .in_order = c->in_order};
+    struct bb_sim_config sim = {.size = c->device_size,
+                                .seed = c->seed,
+                                .in_order = c->in_order,
+                                .no_discard = c->no_discard};
     rig->sim = bb_sim_open(&sim);
     struct memindex_config mem = {.capacity = c->index_capacity,
                                   .slice_max = c->slice_max,
@@ -257,6 +260,8 @@ static int start_engine(struct rig *rig)
         .last = rig->recovered.last,
         .arena = &rig->arena,
         .memory = rig->config.memory,
+        .trim_idle_ms = rig->config.trim_idle_ms,
+        .trim_age_ms = 1,
         .op_max = 4096,
         .port_count = rig->config.port_count,
         .context = rig,
@@ -385,6 +390,9 @@ static bool to_ports(struct rig *rig)
 
 bool rig_turn(struct rig *rig)
 {
+    if (rig->config.trims && bb_random_below(&rig->random, 4) == 0) {
+        rig->now_ms++;
+    }
     int polled = bb_io_poll(bb_sim_io(rig->sim), false);
     if (polled < 0) {
         return false;

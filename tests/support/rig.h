@@ -44,6 +44,10 @@ struct rig_config {
     uint32_t size_fixed;     /* not 0: every block has this size */
     bool in_order;           /* I/O completes in submission order */
     bool io_errors;          /* the test plans I/O errors: operations may fail with them */
+    bool trims;              /* trim may be asked for: time goes on by itself, and ages of passes
+                                are 1 ms */
+    uint64_t trim_idle_ms;
+    bool no_discard;
     bool quiet;              /* violations are counted, not printed */
     unsigned canary_early;   /* planted fault: the oracle believes each PUT (1) or DELETE (2) at
                                 once, as if the store had acknowledged early */
@@ -155,6 +159,8 @@ bool rig_balance(struct rig *rig);
  * nothing in the oracle. */
 uint64_t rig_check_index(struct rig *rig);
 
+/* A pass of trim from now on; needs config.trims. Its result. */
+int rig_trim(struct rig *rig);
 /* Damages the stored bytes of an id; false unless it is certainly present, and certainly never
  * re-hashed by a recovery. */
 bool rig_rot(struct rig *rig, uint32_t id);

@@ -341,7 +341,7 @@ uint64_t rig_check(struct rig *rig)
 bool rig_balance(struct rig *rig)
 {
     struct bb_store_status status = rig_status(rig);
-    uint64_t units = status.used_units + status.quarantined_units;
+    uint64_t units = status.used_units + status.quarantined_units + rig->store->trim.held.count;
     uint64_t credits = 0;
     units += bb_buddy_free_units(rig->buddy);
     for (uint32_t port = 0; port < rig->config.port_count; port++) {
@@ -400,6 +400,13 @@ uint64_t rig_check_index(struct rig *rig)
         rig_violation(rig, 0, 0, "the index holds blocks that were never stored");
     }
     return rig->violations - before;
+}
+
+int rig_trim(struct rig *rig)
+{
+    BB_ASSERT(rig->config.trims);
+    rig->woken = true;
+    return bb_store_trim_start(rig->store);
 }
 
 bool rig_rot(struct rig *rig, uint32_t id)
