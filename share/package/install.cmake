@@ -30,7 +30,8 @@ foreach(program bbctl bbd bbformat bbfsck bbbench bbpowertest)
     DESTINATION share/bash-completion/completions)
 endforeach()
 install(FILES README.md ${BB_SHARE}/package/copyright DESTINATION share/doc/buddy-blocks)
-install(DIRECTORY ${BB_SHARE}/grafana ${BB_SHARE}/prometheus ${BB_SHARE}/seccomp DESTINATION share/buddy-blocks)
+install(DIRECTORY ${BB_SHARE}/grafana ${BB_SHARE}/prometheus ${BB_SHARE}/seccomp ${BB_SHARE}/systemd
+  DESTINATION share/buddy-blocks)
 install(FILES ${BB_SHARE}/config/buddy-blocks.sysusers RENAME buddy-blocks.conf
   DESTINATION lib/sysusers.d)
 
