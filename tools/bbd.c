@@ -16,6 +16,7 @@
 #include "bb/superblock.h"
 #include "bb/syncio.h"
 #include "bb/text.h"
+#include "bb/tls.h"
 #include "bbd/listeners.h"
 #include "bbd/service.h"
 #include "bbd/settings.h"
@@ -38,6 +39,7 @@
 #define HOST_SIZE 128
 #define CLAIM_WAIT_MS 10000u
 #define WORKERS_DEFAULT_MAX 8u
+#define TLS_CONNECTIONS_MIN 16u
 #define CANCEL_WAIT_MS 5000
 
 struct daemon {
@@ -95,7 +97,8 @@ static void take_settings(struct daemon *daemon, int argc, char **argv)
     char sentence[BB_CONFIG_SENTENCE_MAX];
     daemon->argc = argc;
     daemon->argv = argv;
-    if (!bbd_settings_make(argc, argv, &daemon->settings, sentence)) {
+    if (!bbd_settings_make(argc, argv, &daemon->settings, sentence) ||
+        !bbd_settings_open_tls(&daemon->settings, sentence)) {
         bb_log(BB_LOG_ERROR, "%s", sentence);
         if (getenv("JOURNAL_STREAM") == NULL)
             (void)fputs("Try bbd --help.\n", stderr);
@@ -120,10 +123,15 @@ static void reload(struct daemon *daemon)
     bool ok = bbd_settings_make(daemon->argc, daemon->argv, &fresh, sentence);
     if (ok) {
         bbd_settings_keep(&fresh, &daemon->settings);
+        ok = bb_config_check(&fresh.config, sentence) && bbd_settings_open_tls(&fresh, sentence);
+    }
+    if (ok) {
         ok = bb_server_reload(daemon->server, &fresh.config,
-                              fresh.with_tokens ? &fresh.tokens : NULL);
-        if (!ok)
+                              fresh.with_tokens ? &fresh.tokens : NULL, fresh.tls);
+        if (!ok) {
+            bb_tls_context_close(fresh.tls);
             (void)snprintf(sentence, sizeof(sentence), "a thread does not turn, try again");
+        }
     }
     if (ok) {
         daemon->settings = fresh;
@@ -219,6 +227,14 @@ static size_t buddy_memory(const struct bb_device *data)
     return bb_buddy_memory(layout.zone_count, bb_layout_zone_units_max(&layout));
 }
 
+static unsigned tls_connections(const struct daemon *daemon, const struct bb_budget_need *need)
+{
+    uint64_t count = number(daemon, BB_OPTION_TLS_CONNECTIONS);
+    if (count == 0)
+        count = bb_max_u64(need->memory / 8 / BB_TLS_COST, TLS_CONNECTIONS_MIN);
+    return (unsigned)bb_min_u64(count, need->connections);
+}
+
 static int make_budget(const struct daemon *daemon, struct bb_budget *ret_budget)
 {
     char sentence[256];
@@ -228,6 +244,7 @@ static int make_budget(const struct daemon *daemon, struct bb_budget *ret_budget
         .buddy = buddy_memory(&daemon->data),
         .workers = (unsigned)number(daemon, BB_OPTION_WORKERS),
         .connections = (unsigned)number(daemon, BB_OPTION_CONNECTIONS),
+        .tls_cost = BB_TLS_COST,
         .connection_cost = sizeof(struct bb_conn) + BB_HTTP_HEAD_MAX + 512, /* hashing context */
     };
     uint64_t limit = bb_memlimit_find("");
@@ -237,6 +254,8 @@ static int make_budget(const struct daemon *daemon, struct bb_budget *ret_budget
         need.memory = bb_budget_default_memory(bb_min_u64(machine_memory(), limit));
     if (need.workers == 0)
         need.workers = (unsigned)bb_min_u64(cpus, WORKERS_DEFAULT_MAX);
+    if (daemon->settings.tls != NULL)
+        need.tls_connections = tls_connections(daemon, &need);
     int error = bb_budget_make(&need, ret_budget, sentence, sizeof(sentence));
     if (error != 0)
         bb_log(BB_LOG_ERROR, "%s", sentence);
@@ -368,6 +387,7 @@ static int start(struct daemon *daemon, const struct bb_budget *budget)
         .only_6_1 = daemon->settings.only_6_1,
         .settings = &daemon->settings.config,
         .tokens = daemon->settings.with_tokens ? &daemon->settings.tokens : NULL,
+        .tls = daemon->settings.tls,
         .auth_none = number(daemon, BB_OPTION_AUTH) == 1,
         .hosts = daemon->hosts,
         .host_count = daemon->host_count,

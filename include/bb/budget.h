@@ -3,7 +3,7 @@
  *
  *   1/4    the engine's delta and checkpoint
  *   1/8    pages that LMDB dirties in one slice (one leaf page for each key)
- *   ...    the map of free space, one bit per unit; connections; queues
+ *   ...    the map of free space, one bit per unit; connections, those with TLS; queues
  *   rest   I/O buffers, split over the workers
  */
 #ifndef BB_BUDGET_H
@@ -22,12 +22,13 @@
 
 struct bb_budget {
     uint64_t memory;
-    size_t delta;         /* bytes */
-    size_t buddy;         /* bytes */
-    size_t io_per_worker; /* bytes, multiple of 1 MiB, at least 2 MiB */
-    unsigned workers;     /* not more than asked for */
-    unsigned connections; /* over all workers */
-    uint32_t slice_max;   /* keys in one index transaction */
+    size_t delta;             /* bytes */
+    size_t buddy;             /* bytes */
+    size_t io_per_worker;     /* bytes, multiple of 1 MiB, at least 2 MiB */
+    unsigned workers;         /* not more than asked for */
+    unsigned connections;     /* over all workers */
+    unsigned tls_connections; /* of these, with TLS; 0: none */
+    uint32_t slice_max;       /* keys in one index transaction */
 };
 
 struct bb_budget_need {
@@ -37,6 +38,8 @@ struct bb_budget_need {
     unsigned workers; /* wanted */
     unsigned connections;
     size_t connection_cost; /* bytes for each */
+    unsigned tls_connections;
+    size_t tls_cost; /* bytes for each of these on top */
 };
 
 /* 1/32 of the machine's memory, within BB_MEMORY_MIN and BB_MEMORY_DEFAULT_MAX. */

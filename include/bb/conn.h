@@ -48,6 +48,7 @@ struct bb_conn {
     struct bb_event event; /* the socket operation */
     struct bb_worker *worker;
     const struct bb_listener *listener;
+    struct bb_tls_link *tls;         /* NULL: plain */
     struct bb_conn *next, *previous; /* in the worker's list */
     struct bb_conn *queue_next;      /* in one of its queues */
     int fd;

@@ -14,6 +14,8 @@
     x(refused, "connections_refused", "", "Connections refused because all are in use.")           \
     x(shed, "connections_shed", "", "Transfers ended because others had no room.")                 \
     x(timeouts, "connections_timed_out", "", "Connections that ran out of time.")                  \
+    x(tls_done, "tls_handshakes", "result=\"done\"", "TLS handshakes by how they ended.")          \
+    x(tls_failed, "tls_handshakes", "result=\"failed\"", "")                                     \
     x(requests, "requests", "", "Requests begun.")                                                 \
     x(bytes_in, "received_bytes", "", "Bytes received from clients.")                              \
     x(bytes_out, "sent_bytes", "", "Bytes sent to clients.")                                       \

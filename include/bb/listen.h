@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define BB_LISTENER_MAX 18 /* 16 that are asked for, the socket of bbctl, and one of systemd's */
+#define BB_LISTENER_MAX 34 /* 16 of each kind, the socket of bbctl, and one of systemd's */
 #define BB_LISTENER_NAME_MAX 120
 
 struct bb_listener {
@@ -19,6 +19,7 @@ struct bb_listener {
     socklen_t address_len;
     bool loopback;                   /* nobody on another machine gets here; unix sockets too */
     bool local;                      /* a unix socket: the kernel says who is at the other end */
+    bool tls;                        /* speaks TLS */
     bool inherited;                  /* its path is somebody else's to remove */
     int fd;                          /* -1 until open */
     char name[BB_LISTENER_NAME_MAX]; /* "127.0.0.1:10001", with the real port once open */

@@ -40,6 +40,14 @@ enum bb_option_reload { BB_OPTION_RESTART, BB_OPTION_LIVE };
       "rescue: serve reads from devices that nothing is written to")                               \
     x(LISTEN, "server", "listen", LIST, "ADDR:PORT|unix:PATH", "127.0.0.1:10001 [::1]:10001",      \
       0, 16, RESTART, "addresses and unix sockets to serve")                                       \
+    x(LISTEN_TLS, "server", "listen-tls", LIST, "ADDR:PORT", "", 0, 16, RESTART,                   \
+      "addresses to serve with TLS")                                                               \
+    x(TLS_CERTIFICATE, "server", "tls-certificate", PATH, "FILE", "", 0, 0, LIVE,                  \
+      "certificate of listen-tls and those between it and its root, PEM")                          \
+    x(TLS_KEY, "server", "tls-key", PATH, "FILE", "", 0, 0, LIVE,                                  \
+      "key of that certificate, PEM, for the daemon's eyes only")                                  \
+    x(TLS_CLIENT_CA, "server", "tls-client-ca", PATH, "FILE", "", 0, 0, LIVE,                      \
+      "clients of listen-tls need a certificate by one of these, PEM")                             \
     x(ADMIN_SOCKET, "server", "admin-socket", PATH, "PATH", "", 0, 0, RESTART,                     \
       "unix socket for bbctl; bbd.sock in the run-dir")                                            \
     x(HOST, "server", "host", LIST, "NAME", "", 0, 32, RESTART,                                    \
@@ -57,6 +65,8 @@ enum bb_option_reload { BB_OPTION_RESTART, BB_OPTION_LIVE };
       "for the index's lock file; $RUNTIME_DIRECTORY, else /run/buddy-blocks")                     \
     x(CONNECTIONS, "limits", "connections", COUNT, "N", "1024", 1, 1000000, RESTART,               \
       "connections at a time; beyond, the slowest is ended")                                       \
+    x(TLS_CONNECTIONS, "limits", "tls-connections", COUNT, "N", "auto", 1, 1000000, RESTART,       \
+      "of these, with TLS; auto: as many as an eighth of the memory holds, at least 16")           \
     x(HEAD_SIZE, "limits", "head-size", SIZE, "SIZE", "8K", 256, 8192, LIVE,                       \
       "bytes of a request's head")                                                                 \
     x(HEAD_FIELDS, "limits", "head-fields", COUNT, "N", "64", 8, 64, LIVE,                         \

@@ -17,6 +17,7 @@ struct bb_server_config {
     bool only_6_1;
     const struct bb_config *settings; /* NULL: all defaults */
     const struct bb_tokens *tokens;   /* NULL: none are needed; both are copied */
+    struct ssl_ctx_st *tls;           /* the server's from then on; NULL: no listener needs it */
     bool auth_none;
     const char *const *hosts;
     size_t host_count;
@@ -37,10 +38,11 @@ struct bb_shared *bb_server_shared(struct bb_server *server);
 /* Moves the board on and lets every thread see it. */
 void bb_server_set_phase(struct bb_server *server, enum bb_phase phase);
 
-/* Limits, append-only and tokens from now on; each request sees the old ones or the new ones. False
- * when a loop has not turned since the last time and may still use what would be overwritten. */
+/* Limits, append-only, tokens and what TLS begins with from now on; each request sees the old ones
+ * or the new ones. False when a loop has not turned since the last time and may still use what
+ * would be overwritten; the TLS context is the caller's then, else the server's. */
 BB_MUST_USE bool bb_server_reload(struct bb_server *server, const struct bb_config *settings,
-                                  const struct bb_tokens *tokens);
+                                  const struct bb_tokens *tokens, struct ssl_ctx_st *tls);
 
 /* Asks every loop to turn. */
 void bb_server_beat(struct bb_server *server);

@@ -22,6 +22,7 @@
 #include "bb/listen.h"
 #include "bb/port.h"
 #include "bb/recover.h"
+#include "bb/tls.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -34,6 +35,7 @@ struct bb_shared {
     struct bb_gate gate;
     struct bb_limits limits;
     _Atomic(const char *) settings_page; /* JSON; as gate.tokens, replaced with care */
+    _Atomic(struct ssl_ctx_st *) tls;    /* for new connections; replaced likewise */
     struct bb_budget budget;
     const struct bb_device *data;
     const struct bb_device *index;
@@ -87,6 +89,7 @@ struct bb_worker {
     bool wake_control;
     struct bb_arena arena;    /* connections, port */
     struct bb_arena io_arena; /* registered: the I/O buffers, the areas of the connections */
+    struct bb_tls_pool *tls;  /* sessions; NULL: no listener speaks TLS */
     struct bb_buffers buffers;
     bool buffers_freed; /* since the waiting ones were last served */
 
@@ -166,6 +169,8 @@ void bb_slow_check(struct bb_worker *worker, uint64_t now_ms);
  * one that had an answer within the last seconds only if there is no other. False when there is
  * none. */
 bool bb_slow_shed(struct bb_worker *worker, uint64_t now_ms);
+/* The same among those with TLS. */
+bool bb_slow_shed_tls(struct bb_worker *worker, uint64_t now_ms);
 /* Descriptors are short: ends a few of those that had no answer for some seconds and had time for
  * one. */
 void bb_slow_shed_useless(struct bb_worker *worker, uint64_t now_ms);

@@ -11,6 +11,7 @@
 #include "bb/conn.h"
 #include "bb/err.h"
 #include "bb/worker.h"
+#include "tlsconn.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -30,6 +31,10 @@ static void adopt(struct bb_worker *worker, int fd, const struct bb_listener *li
     if (worker->live_count >= worker->live_max)
         (void)bb_slow_shed(worker, bb_clock_ms());
     struct bb_conn *conn = worker->free;
+    if (listener->tls && !bb_tlsconn_attach(conn)) {
+        refuse(worker, fd);
+        return;
+    }
     worker->free = conn->next;
     conn->previous = NULL;
     conn->next = worker->live;

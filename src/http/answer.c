@@ -9,6 +9,7 @@
 #include "bb/err.h"
 #include "bb/text.h"
 #include "bb/worker.h"
+#include "socket.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -24,12 +25,6 @@ static void count_status(struct bb_worker *worker, int status)
         BB_COUNT(worker, status_4xx, 1);
     else
         BB_COUNT(worker, status_5xx, 1);
-}
-
-static void submit(struct bb_conn *conn)
-{
-    conn->socket_busy = true;
-    bb_ring_send(conn->worker->ring, conn->fd, &conn->message, &conn->event);
 }
 
 void bb_conn_send(struct bb_conn *conn, struct bb_http_reply *reply, const void *body, size_t size)
@@ -62,7 +57,7 @@ void bb_conn_send(struct bb_conn *conn, struct bb_http_reply *reply, const void 
     if (head_only)
         conn->message.msg_iovlen = 1;
     bb_conn_watch(conn, BB_CONN_SEND, BB_CONN_LIMIT(conn, slow_ms));
-    submit(conn);
+    bb_socket_send(conn);
 }
 
 void bb_conn_sent(struct bb_conn *conn, int result)
@@ -80,7 +75,7 @@ void bb_conn_sent(struct bb_conn *conn, int result)
     }
     message->msg_iov->iov_base = (char *)message->msg_iov->iov_base + left;
     message->msg_iov->iov_len -= left;
-    submit(conn);
+    bb_socket_send(conn);
 }
 
 static void send_text(struct bb_conn *conn, struct bb_http_reply *reply, size_t len)

@@ -6,6 +6,7 @@
  */
 #include "bb/bits.h"
 #include "bb/worker.h"
+#include "socket.h"
 #include "verbs.h"
 
 #include <string.h>
@@ -114,8 +115,7 @@ static void send_continue(struct bb_conn *conn)
                                   .iov_len = sizeof(continue_head) - 1};
     conn->message = (struct msghdr){.msg_iov = conn->iov, .msg_iovlen = 1};
     bb_conn_watch(conn, BB_CONN_CONTINUE, BB_CONN_LIMIT(conn, slow_ms));
-    conn->socket_busy = true;
-    bb_ring_send(conn->worker->ring, conn->fd, &conn->message, &conn->event);
+    bb_socket_send(conn);
 }
 
 void bb_body_begin(struct bb_conn *conn)

@@ -66,13 +66,16 @@ int bb_budget_make(const struct bb_budget_need *need, struct bb_budget *ret_budg
     BB_ASSERT(need->connections > 0);
     if (need->limit > 0 && need->limit < need->memory + BB_MEMORY_EXTRA)
         return refuse_limit(need, ret_sentence, sentence_size);
-    uint64_t others = FIXED + need->buddy + (uint64_t)need->connections * need->connection_cost;
+    uint64_t others = FIXED + need->buddy + (uint64_t)need->connections * need->connection_cost +
+                      (uint64_t)need->tls_connections * need->tls_cost;
     uint64_t enough = enough_for(others);
     if (need->memory < enough)
         return refuse(need, enough, ret_sentence, sentence_size);
 
-    struct bb_budget budget = {
-        .memory = need->memory, .buddy = need->buddy, .connections = need->connections};
+    struct bb_budget budget = {.memory = need->memory,
+                               .buddy = need->buddy,
+                               .connections = need->connections,
+                               .tls_connections = need->tls_connections};
     budget.delta = (size_t)(need->memory / BB_BUDGET_DELTA_SHARE);
     uint64_t lmdb = need->memory / 8;
     budget.slice_max =

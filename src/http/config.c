@@ -44,8 +44,9 @@ static bool list_ok(enum bb_option_id id, const char *text, char *ret_word, size
     struct bb_listener listener;
     uint64_t count = 0;
     while (bb_config_next(&text, ret_word, size)) {
-        bool ok =
-            id == BB_OPTION_LISTEN ? bb_listener_parse(ret_word, &listener) : host_ok(ret_word);
+        bool ok = id == BB_OPTION_HOST ? host_ok(ret_word) : bb_listener_parse(ret_word, &listener);
+        if (id == BB_OPTION_LISTEN_TLS && ok && listener.local)
+            ok = false; /* who is there knows its peer already */
         if (!ok || ++count > bb_options[id].max)
             return false;
     }
@@ -69,7 +70,8 @@ bool bb_config_value_ok(enum bb_option_id id, const char *text, bool in_file, ch
     if (!ok)
         (void)snprintf(ret_sentence, BB_CONFIG_SENTENCE_MAX, "%s: \"%s\"; allowed: %s%s",
                        option->name, word, bb_option_allowed(option, allowed, sizeof(allowed)),
-                       id == BB_OPTION_LISTEN ? " with a numeric ADDR" : "");
+                       id == BB_OPTION_LISTEN || id == BB_OPTION_LISTEN_TLS ? " with a numeric ADDR"
+                                                                            : "");
     return ok;
 }
 
@@ -183,9 +185,10 @@ static bool refuse_devices(const struct bb_config *config, char *ret_sentence)
     return false;
 }
 
-static bool check_listeners(const struct bb_config *config, char *ret_sentence)
+static bool check_listeners(const struct bb_config *config, enum bb_option_id id,
+                            char *ret_sentence)
 {
-    const char *cursor = bb_config_text(config, BB_OPTION_LISTEN);
+    const char *cursor = bb_config_text(config, id);
     char word[WORD_MAX];
     char origin[320];
     struct bb_listener listener;
@@ -195,10 +198,29 @@ static bool check_listeners(const struct bb_config *config, char *ret_sentence)
         if (listener.loopback)
             continue;
         (void)snprintf(ret_sentence, BB_CONFIG_SENTENCE_MAX,
-                       "%s: listen: %s is not loopback and there are no tokens; make some "
+                       "%s: %s: %s is not loopback and there are no tokens; make some "
                        "(--tokens FILE), or say --auth none if everybody who reaches it may read, "
                        "write and delete",
-                       bb_config_origin(config, BB_OPTION_LISTEN, origin, sizeof(origin)), word);
+                       bb_config_origin(config, id, origin, sizeof(origin)), bb_options[id].name,
+                       word);
+        return false;
+    }
+    return true;
+}
+
+static bool check_tls(const struct bb_config *config, char *ret_sentence)
+{
+    static const enum bb_option_id needed[] = {BB_OPTION_TLS_CERTIFICATE, BB_OPTION_TLS_KEY};
+    char origin[320];
+    if (bb_config_text(config, BB_OPTION_LISTEN_TLS) == NULL)
+        return true;
+    for (int i = 0; i < 2; i++) {
+        if (bb_config_text(config, needed[i]) != NULL)
+            continue;
+        (void)snprintf(ret_sentence, BB_CONFIG_SENTENCE_MAX,
+                       "%s: listen-tls needs a certificate and its key; name %s",
+                       bb_config_origin(config, BB_OPTION_LISTEN_TLS, origin, sizeof(origin)),
+                       bb_options[needed[i]].name);
         return false;
     }
     return true;
@@ -218,7 +240,10 @@ bool bb_config_check(const struct bb_config *config, char *ret_sentence)
                        bb_config_origin(config, BB_OPTION_AUTH, origin, sizeof(origin)));
         return false;
     }
-    return tokens || none || check_listeners(config, ret_sentence);
+    return check_tls(config, ret_sentence) &&
+           (tokens || none ||
+            (check_listeners(config, BB_OPTION_LISTEN, ret_sentence) &&
+             check_listeners(config, BB_OPTION_LISTEN_TLS, ret_sentence)));
 }
 
 /* ---- showing ---- */

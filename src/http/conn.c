@@ -24,12 +24,13 @@
 #include "bb/worker.h"
 #include "peer.h"
 #include "requestlog.h"
+#include "socket.h"
+#include "tlsconn.h"
 #include "verbs.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct bb_verb verbs[] = {
     [BB_ROUTE_PUT] = {bb_put_begin, bb_put_step, bb_put_body},
@@ -112,25 +113,6 @@ static void request_done(struct bb_request *request)
     BB_ASSERT(conn->request_busy);
     conn->request_busy = false;
     bb_conn_step(conn, request->result);
-}
-
-void bb_conn_receive(struct bb_conn *conn, void *buf, size_t size)
-{
-    BB_ASSERT(!conn->socket_busy);
-    BB_ASSERT(size > 0);
-    conn->socket_busy = true;
-    bb_ring_recv(conn->worker->ring, conn->fd, buf, size, &conn->event);
-}
-
-static void socket_done(struct bb_event *event, int result, bool more)
-{
-    struct bb_conn *conn = BB_CONTAINER(event, struct bb_conn, event);
-    BB_ASSERT(conn->socket_busy);
-    BB_ASSERT(!more);
-    conn->socket_busy = false;
-    if (result > 0)
-        conn->moved += (uint64_t)result;
-    bb_conn_step(conn, result);
 }
 
 /* ---- from head to verb ---- */
@@ -323,7 +305,7 @@ static void linger(struct bb_conn *conn)
 {
     /* Our half is closed; what the client still sends is read so that the kernel does not answer
      * it with a reset, which would take the reply away from the client (RFC 9112 9.6). */
-    if (shutdown(conn->fd, SHUT_WR) != 0) {
+    if (!bb_socket_shut(conn)) {
         bb_conn_finish(conn);
         return;
     }
@@ -385,6 +367,22 @@ static void send_step(struct bb_conn *conn, int result)
         next_request(conn);
 }
 
+void bb_conn_broken(struct bb_conn *conn)
+{
+    release(conn);
+    end_request(conn);
+    linger(conn);
+}
+
+void bb_conn_not_tls(struct bb_conn *conn)
+{
+    bb_socket_bare(conn);
+    memset(&conn->http, 0, sizeof(conn->http));
+    conn->close = conn->body_unread = true;
+    BB_COUNT(conn->worker, requests, 1);
+    bb_conn_line(conn, 400, "connection: plain HTTP, this port speaks TLS, use https://");
+}
+
 void bb_conn_step(struct bb_conn *conn, int result)
 {
     BB_ASSERT(pthread_equal(conn->worker->thread, pthread_self()));
@@ -429,7 +427,6 @@ int bb_conn_init(struct bb_conn *conn, struct bb_worker *worker, void *area)
     conn->area = area;
     conn->fd = -1;
     conn->state = BB_CONN_FREE;
-    conn->event.done = socket_done;
     return bb_hasher_open(&conn->hasher);
 }
 
@@ -445,7 +442,7 @@ void bb_conn_start(struct bb_conn *conn, int fd, const struct bb_listener *liste
     const int one = 1;
     /* replies are whole; waiting for more to put in a packet only delays them */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    conn->fd = fd;
+    bb_socket_open(conn, fd);
     conn->listener = listener;
     conn->trusted = listener->local && bb_peer_trusted(fd);
     conn->socket_busy = conn->request_busy = conn->expired = conn->reset = false;
@@ -465,12 +462,7 @@ void bb_conn_finish(struct bb_conn *conn)
     BB_ASSERT(!conn->socket_busy);
     release(conn);
     end_request(conn);
-    if (conn->reset) {
-        const struct linger hard = {.l_onoff = 1, .l_linger = 0};
-        (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-    }
-    (void)close(conn->fd);
-    conn->fd = -1;
+    bb_socket_close(conn);
     bb_conn_enter(conn, BB_CONN_FREE);
     bb_worker_conn_ended(conn->worker, conn);
 }
@@ -495,7 +487,7 @@ void bb_conn_abort(struct bb_conn *conn)
     conn->reset = conn->state == BB_CONN_SEND;
     bb_conn_enter(conn, BB_CONN_CLOSING);
     conn->deadline_ms = UINT64_MAX;
-    bb_ring_cancel(conn->worker->ring, &conn->event);
+    bb_socket_cancel(conn);
 }
 
 void bb_conn_shed(struct bb_conn *conn)
@@ -507,7 +499,7 @@ void bb_conn_shed(struct bb_conn *conn)
     BB_ASSERT(conn->socket_busy);
     conn->expired = conn->shed = true;
     conn->deadline_ms = UINT64_MAX;
-    bb_ring_cancel(conn->worker->ring, &conn->event);
+    bb_socket_cancel(conn);
 }
 
 /* Whether a transfer moved enough since the last mark; sets the next one. What a send has moved is
@@ -543,5 +535,5 @@ void bb_conn_expire(struct bb_conn *conn, uint64_t now_ms)
     conn->expired = true;
     conn->reset = conn->state == BB_CONN_SEND;
     conn->deadline_ms = UINT64_MAX;
-    bb_ring_cancel(conn->worker->ring, &conn->event);
+    bb_socket_cancel(conn);
 }

@@ -9,6 +9,7 @@
 #include "bb/clock.h"
 #include "bb/err.h"
 #include "bb/log.h"
+#include "bb/tls.h"
 
 #include <errno.h>
 #include <time.h>
@@ -23,6 +24,7 @@
 /* What a reload replaces: one of two, the other may still be in use. */
 struct replaceable {
     struct bb_tokens tokens;
+    struct ssl_ctx_st *tls;
     char settings_page[BB_CONFIG_PAGE_MAX];
 };
 
@@ -105,7 +107,7 @@ static int open_control(struct bb_server *server)
 }
 
 static void publish(struct bb_server *server, const struct bb_config *settings,
-                    const struct bb_tokens *tokens)
+                    const struct bb_tokens *tokens, struct ssl_ctx_st *tls)
 {
     static struct bb_config defaults;
     struct bb_shared *shared = &server->shared;
@@ -116,12 +118,15 @@ static void publish(struct bb_server *server, const struct bb_config *settings,
     }
     if (tokens != NULL)
         next->tokens = *tokens;
+    bb_tls_context_close(next->tls);
+    next->tls = tls;
     (void)bb_config_json(settings, next->settings_page);
     bb_limits_set(&shared->limits, settings);
     atomic_store(&shared->gate.append_only, bb_config_number(settings, BB_OPTION_APPEND_ONLY) != 0);
     atomic_store_explicit(&shared->gate.tokens, tokens != NULL ? &next->tokens : NULL,
                           memory_order_release);
     atomic_store_explicit(&shared->settings_page, next->settings_page, memory_order_release);
+    atomic_store_explicit(&shared->tls, tls, memory_order_release);
     server->current = 1 - server->current;
 }
 
@@ -135,7 +140,7 @@ static int init_shared(struct bb_server *server)
         config->settings != NULL && bb_config_number(config->settings, BB_OPTION_READ_ONLY) != 0;
     shared->gate.hosts = config->hosts;
     shared->gate.host_count = config->host_count;
-    publish(server, config->settings, config->tokens);
+    publish(server, config->settings, config->tokens, config->tls);
     shared->budget = config->budget;
     shared->data = config->data;
     shared->index = config->index;
@@ -252,7 +257,7 @@ bool bb_server_beating(const struct bb_server *server)
 }
 
 bool bb_server_reload(struct bb_server *server, const struct bb_config *settings,
-                      const struct bb_tokens *tokens)
+                      const struct bb_tokens *tokens, struct ssl_ctx_st *tls)
 {
     uint64_t end_ms = bb_clock_ms() + RELOAD_WAIT_MS;
     /* whoever began with what is now the other one must be through with it */
@@ -262,7 +267,7 @@ bool bb_server_reload(struct bb_server *server, const struct bb_config *settings
             return false;
         pause_shortly();
     }
-    publish(server, settings, tokens);
+    publish(server, settings, tokens, tls);
     return true;
 }
 
@@ -320,6 +325,8 @@ void bb_server_close(struct bb_server *server)
         BB_ASSERT(pthread_join(server->control_thread, NULL) == 0);
     for (unsigned i = 0; i < shared->worker_count; i++)
         bb_worker_fini(&shared->workers[i]);
+    for (unsigned i = 0; i < 2; i++)
+        bb_tls_context_close(server->replaceable[i].tls);
     (void)pthread_barrier_destroy(&shared->leaving);
     (void)sem_destroy(&server->started);
     struct bb_arena arena = server->arena; /* which the server itself stands in */

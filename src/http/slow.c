@@ -28,6 +28,7 @@
 
 /* What somebody is to be ended for. */
 struct want {
+    bool tls;          /* only of those with TLS */
     size_t buffer_min; /* a buffer of at least so many bytes; 0: the connection itself */
     uint64_t fresh_ms; /* spared when it began later than this ago, */
     uint64_t slow_min; /* or, for a buffer, when it takes less than so many ms per KiB */
@@ -71,7 +72,7 @@ static uint64_t slowness(struct bb_conn *conn, uint64_t now_ms, uint64_t fresh_m
 /* The more, the sooner it goes; 0: it stays. */
 static uint64_t blame(struct bb_conn *conn, const struct want *want, uint64_t now_ms)
 {
-    if (!bb_conn_waits_for_client(conn) || conn->expired)
+    if (!bb_conn_waits_for_client(conn) || conn->expired || (want->tls && conn->tls == NULL))
         return 0;
     if (want->buffer_min > 0) {
         if (conn->buf == NULL || conn->buf_size < want->buffer_min ||
@@ -200,6 +201,17 @@ bool bb_slow_shed(struct bb_worker *worker, uint64_t now_ms)
         return false;
     BB_COUNT(worker, shed, 1);
     bb_conn_abort(conn);
+    return true;
+}
+
+bool bb_slow_shed_tls(struct bb_worker *worker, uint64_t now_ms)
+{
+    static const struct want connection = {.tls = true};
+    struct bb_victim victim;
+    if (choose(worker, &connection, now_ms, 1, &victim) == 0)
+        return false;
+    BB_COUNT(worker, shed, 1);
+    bb_conn_abort(victim.conn);
     return true;
 }
 

@@ -5,15 +5,13 @@
 #include "bb/token.h"
 
 #include "bytes.h"
+#include "secret.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define LINE_SIZE 256
@@ -122,31 +120,6 @@ static bool take_line(const struct reading *reading, char *line, struct bb_token
     return true;
 }
 
-/* Root looks at the file for the daemon, whose user it belongs to. */
-static bool owner_ok(uid_t owner)
-{
-    if (owner == 0 || owner == geteuid())
-        return true;
-    const struct passwd *daemon = geteuid() == 0 ? getpwnam(BB_TOKEN_USER) : NULL;
-    return daemon != NULL && owner == daemon->pw_uid;
-}
-
-static bool file_ok(const struct reading *reading, int fd)
-{
-    struct stat status;
-    if (fstat(fd, &status) != 0)
-        return refuse(reading, "%s", strerror(errno));
-    if (!S_ISREG(status.st_mode))
-        return refuse(reading, "not a file");
-    if (!owner_ok(status.st_uid))
-        return refuse(reading, "belongs to user %u; allowed: root or user %u, who runs the daemon",
-                      (unsigned)status.st_uid, (unsigned)geteuid());
-    if ((status.st_mode & 077) != 0)
-        return refuse(reading, "mode %04o lets others at it; allowed: 0600, type chmod 600 %s",
-                      (unsigned)status.st_mode & 07777, reading->path);
-    return true;
-}
-
 /* Cuts the end off a line, LF or CR LF. `last` is without one. */
 static bool end_cut(const struct reading *reading, char *line, bool last)
 {
@@ -168,16 +141,17 @@ bool bb_tokens_read(const char *path, struct bb_tokens *ret_tokens, char *ret_se
     struct reading reading = {.path = path, .sentence = ret_sentence, .size = size};
     char line[LINE_SIZE];
     ret_tokens->count = 0;
-    /* a FIFO must not hold up a reload: opened without waiting, then refused as no file */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+    char reason[BB_SECRET_SENTENCE_MAX];
+    int fd;
+    if (!bb_secret_open(path, &fd, reason, sizeof(reason)))
+        return refuse(&reading, "%s", reason);
+    FILE *file = fdopen(fd, "r");
     if (file == NULL) {
         (void)refuse(&reading, "%s", strerror(errno));
-        if (fd >= 0)
-            (void)close(fd);
+        (void)close(fd);
         return false;
     }
-    bool ok = file_ok(&reading, fd);
+    bool ok = true;
     while (ok && fgets(line, sizeof(line), file) != NULL) {
         reading.line++;
         ok = end_cut(&reading, line, feof(file) != 0) && take_line(&reading, line, ret_tokens);

@@ -11,6 +11,7 @@
 
 #include "bb/bits.h"
 #include "bb/clock.h"
+#include "tlsconn.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -70,6 +71,9 @@ int bb_worker_init(struct bb_worker *worker, struct bb_shared *shared, uint32_t 
         error = bb_queue_init(&worker->handed, &worker->arena, HANDED_MAX);
     if (error == 0)
         error = init_conns(worker, conns);
+    if (error == 0 && budget->tls_connections > 0)
+        error = bb_tlsconn_open_pool(
+            (unsigned)bb_div_ceil(budget->tls_connections, budget->workers), &worker->tls);
     return error;
 }
 
@@ -363,6 +367,8 @@ static int turn(struct bb_worker *worker)
     int control_wait = -1;
     /* everything of the turn before this one is done with */
     atomic_store(&worker->beat, atomic_load(&shared->board.beat));
+    if (worker->tls != NULL)
+        bb_tlsconn_turn(worker->tls);
     bb_accept_handed(worker);
     if (controls) {
         (void)bb_port_turn(worker->port);
@@ -385,6 +391,8 @@ static int turn(struct bb_worker *worker)
         bb_accept_arm(worker);
     publish_ring_stats(worker);
     if (worker->unverified.head != NULL || worker->buffers_freed)
+        return 0;
+    if (worker->tls != NULL && bb_tlsconn_has_work(worker->tls))
         return 0;
     int wait_ms = smaller_wait(control_wait, bb_slow_wait(worker, now_ms));
     if (held)
@@ -435,6 +443,7 @@ void bb_worker_fini(struct bb_worker *worker)
 {
     for (struct bb_conn *conn = worker->free; conn != NULL; conn = conn->next)
         bb_conn_fini(conn);
+    bb_tlsconn_close_pool(worker->tls);
     bb_arena_close(&worker->io_arena);
     bb_arena_close(&worker->arena);
 }

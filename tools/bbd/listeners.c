@@ -26,7 +26,7 @@ static int keep(struct bbd_listeners *listeners, const struct bb_listener *liste
         return BB_ERR_USAGE;
     }
     listeners->at[listeners->count++] = *listener;
-    bb_log(BB_LOG_INFO, "listening address=%s", listener->name);
+    bb_log(BB_LOG_INFO, "listening address=%s%s", listener->name, listener->tls ? " tls=yes" : "");
     return 0;
 }
 
@@ -91,6 +91,28 @@ static int open_all(const struct bb_config *config, struct bbd_listeners *listen
     return listeners->count > 0 ? 0 : -EADDRNOTAVAIL;
 }
 
+static int open_tls(const struct bb_config *config, struct bbd_listeners *listeners)
+{
+    const char *cursor = bb_config_text(config, BB_OPTION_LISTEN_TLS);
+    char word[BB_LISTENER_NAME_MAX];
+    while (bb_config_next(&cursor, word, sizeof(word))) {
+        struct bb_listener listener;
+        bool parsed = bb_listener_parse(word, &listener);
+        BB_ASSERT(parsed);
+        listener.tls = true;
+        int error = bb_listener_open(&listener);
+        if (error != 0) {
+            bb_log(BB_LOG_ERROR, "cannot listen on %s for TLS: %s", listener.name,
+                   bb_err_text(error));
+            return error;
+        }
+        error = keep(listeners, &listener);
+        if (error != 0)
+            return error;
+    }
+    return 0;
+}
+
 static int open_admin(const struct bb_config *config, const char *run_dir,
                       struct bbd_listeners *listeners)
 {
@@ -122,6 +144,8 @@ int bbd_listeners_open(const struct bb_config *config, const char *run_dir,
     int error = adopt_all(config, ret_listeners);
     if (error == 0)
         error = open_all(config, ret_listeners);
+    if (error == 0)
+        error = open_tls(config, ret_listeners);
     if (error == 0)
         error = open_admin(config, run_dir, ret_listeners);
     return error;

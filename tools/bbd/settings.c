@@ -4,6 +4,7 @@
 #include "bbd/settings.h"
 
 #include "bb/err.h"
+#include "bb/tls.h"
 
 #include <getopt.h>
 #include <stdlib.h>
@@ -103,6 +104,18 @@ static bool read_tokens(struct bbd_settings *settings, char *ret_sentence)
     settings->with_tokens = path != NULL;
     return path == NULL ||
            bb_tokens_read(path, &settings->tokens, ret_sentence, BB_CONFIG_SENTENCE_MAX);
+}
+
+bool bbd_settings_open_tls(struct bbd_settings *settings, char *ret_sentence)
+{
+    const struct bb_tls_files files = {
+        .certificate = bb_config_text(&settings->config, BB_OPTION_TLS_CERTIFICATE),
+        .key = bb_config_text(&settings->config, BB_OPTION_TLS_KEY),
+        .client_ca = bb_config_text(&settings->config, BB_OPTION_TLS_CLIENT_CA),
+    };
+    if (bb_config_text(&settings->config, BB_OPTION_LISTEN_TLS) == NULL)
+        return true;
+    return bb_tls_context_open(&files, &settings->tls, ret_sentence, BB_CONFIG_SENTENCE_MAX);
 }
 
 bool bbd_settings_make(int argc, char **argv, struct bbd_settings *ret_settings, char *ret_sentence)

@@ -264,12 +264,12 @@ static void a_reload_under_load_is_seen_whole_by_every_request(void **state)
     make_tokens("a", &a);
     make_tokens("b", &b);
     bb_config_init(&settings);
-    assert_true(bb_server_reload(fixture.server, &settings, &a));
+    assert_true(bb_server_reload(fixture.server, &settings, &a, NULL));
     struct askers askers = {.fixture = &fixture};
     for (int i = 0; i < 2; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, ask_on, &askers), 0);
     for (int i = 0; i < 100; i++) {
-        assert_true(bb_server_reload(fixture.server, &settings, i % 2 == 0 ? &b : &a));
+        assert_true(bb_server_reload(fixture.server, &settings, i % 2 == 0 ? &b : &a, NULL));
         const char *token =
             i % 2 == 0 ? "Authorization: Bearer b\r\n" : "Authorization: Bearer a\r\n";
         assert_int_equal(ask(&fixture, "HEAD /config", token, reply), 200);

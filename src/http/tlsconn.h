@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * TLS between a connection and its socket: the machine of conn.c asks for plaintext and sends
+ * plaintext, as on a plain socket. Internal to the server; owner: the worker.
+ */
+#ifndef BB_HTTP_TLSCONN_H
+#define BB_HTTP_TLSCONN_H
+
+#include "bb/conn.h"
+#include "bb/tls.h"
+
+struct bb_tls_link;
+struct bb_tls_pool;
+
+/* Start-up: sessions for `count` connections and a few that are being ended. */
+BB_MUST_USE int bb_tlsconn_open_pool(unsigned count, struct bb_tls_pool **ret_pool);
+void bb_tlsconn_close_pool(struct bb_tls_pool *pool); /* NULL is allowed */
+
+/* Gives a fresh connection a session; where all are in use, the slowest connection that has one is
+ * ended for the next. False when there is none. */
+BB_MUST_USE bool bb_tlsconn_attach(struct bb_conn *conn);
+/* Says that nothing more is sent, if that can be sent at once, and takes the session away: what the
+ * connection does from then on it does on the plain socket. */
+void bb_tlsconn_detach(struct bb_conn *conn);
+
+/* As their namesakes of the ring; conn->event.done is bb_tlsconn_done, the machine is stepped with
+ * plain bytes. */
+void bb_tlsconn_receive(struct bb_conn *conn, void *buf, size_t size);
+void bb_tlsconn_send(struct bb_conn *conn);
+void bb_tlsconn_cancel(struct bb_conn *conn);
+void bb_tlsconn_done(struct bb_event *event, int result, bool more);
+
+/* Steps the connections for which something was there already. */
+void bb_tlsconn_turn(struct bb_tls_pool *pool);
+bool bb_tlsconn_has_work(const struct bb_tls_pool *pool);
+
+/* ---- what the machine does about it (conn.c) ---- */
+
+/* The session is broken, an alert was sent: reads what the client still sends, then closes. */
+void bb_conn_broken(struct bb_conn *conn);
+/* What came is HTTP without TLS. */
+void bb_conn_not_tls(struct bb_conn *conn);
+
+#endif
