@@ -28,6 +28,24 @@ struct bb_change {
     bool corrupt;
 };
 
+/* Where the online scrub (scrub.h) stands. All zero: nothing is known. */
+struct bb_scrub_row {
+    uint64_t page;          /* next one to be looked at */
+    uint64_t set_page;      /* entries of the pages below are in `set` */
+    struct bb_set set;      /* count and sum only */
+    struct bb_set of;       /* the whole index then: `set` means something beside that only */
+    uint64_t passes;        /* completed */
+    uint64_t pass_began_s;  /* Unix time; 0: no pass */
+    uint64_t pass_findings; /* in this pass */
+    uint64_t last_ended_s;  /* newest complete pass */
+    uint64_t last_clean_s;  /* newest one without findings */
+    uint64_t blocks, bytes; /* hashed in this pass */
+    uint64_t flags;         /* BB_SCRUB_PAUSED, BB_SCRUB_HURRIED */
+};
+#define BB_SCRUB_PAUSED 1u
+#define BB_SCRUB_HURRIED 2u
+#define BB_SCRUB_SET 4u /* `set` is kept */
+
 /* The one row of the state database. */
 struct bb_index_state {
     struct bb_uuid store;
@@ -37,6 +55,7 @@ struct bb_index_state {
     /* Of the newest start that ended with this index: a data device whose superblock is of an
      * earlier epoch is an old copy. */
     uint64_t epoch;
+    struct bb_scrub_row scrub; /* where the scrub stands */
 };
 
 struct bb_index_fold {
@@ -44,6 +63,7 @@ struct bb_index_fold {
     uint32_t count;                  /* at most slice_max */
     const struct bb_anchor *anchor;  /* set in the same transaction; NULL when more slices follow */
     uint64_t epoch;                  /* set in the same transaction; 0: stays as it is */
+    const struct bb_scrub_row *scrub; /* likewise; NULL: stays as it is */
 };
 
 /* Called for each entry in hash order; a value other than 0 stops the scan and is returned. */

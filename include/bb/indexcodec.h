@@ -17,7 +17,8 @@
 #define BB_INDEX_STATE_NAME "state"
 #define BB_INDEX_STATE_KEY "row"
 #define BB_INDEX_STATE_MAGIC "BBINDEX\n"
-#define BB_INDEX_VERSION 2u /* 2: the row has an epoch */
+#define BB_INDEX_VERSION 3u /* 2: the row has an epoch; 3: and where the scrub stands */
+#define BB_INDEX_VERSION_2 2u
 #define BB_INDEX_UNIT_BITS 40
 #define BB_INDEX_FLAGS_KNOWN BB_INDEX_CORRUPT
 
@@ -29,6 +30,24 @@ struct bb_disk_index_value {
     struct bb_le64 flags; /* BB_INDEX_CORRUPT; room for references */
 };
 
+struct bb_disk_scrub_row { /* scrub.h says what they mean */
+    struct bb_le64 page;
+    struct bb_le64 set_page;
+    struct bb_le64 set_count;
+    struct bb_digest set_hash;
+    struct bb_le64 of_count;
+    struct bb_digest of_hash;
+    struct bb_le64 passes;
+    struct bb_le64 pass_began;
+    struct bb_le64 pass_findings;
+    struct bb_le64 last_ended;
+    struct bb_le64 last_clean;
+    struct bb_le64 blocks;
+    struct bb_le64 bytes;
+    struct bb_le64 flags;
+};
+
+/* Version 2 had no `scrub`. */
 struct bb_disk_index_state {
     uint8_t magic[8];
     struct bb_le32 version;
@@ -40,14 +59,17 @@ struct bb_disk_index_state {
     struct bb_digest set_hash;
     struct bb_le64 epoch;    /* of the newest start */
     struct bb_digest digest; /* of the row with this field zero */
+    struct bb_disk_scrub_row scrub;
 };
 
 #pragma GCC diagnostic pop
 
 BB_STATIC_ASSERT(sizeof(struct bb_disk_index_value) == 16);
-BB_STATIC_ASSERT(sizeof(struct bb_disk_index_state) == 152);
+BB_STATIC_ASSERT(sizeof(struct bb_disk_scrub_row) == 128);
+BB_STATIC_ASSERT(sizeof(struct bb_disk_index_state) == 280);
 BB_STATIC_ASSERT(offsetof(struct bb_disk_index_state, anchor) == 48);
 BB_STATIC_ASSERT(offsetof(struct bb_disk_index_state, digest) == 136);
+BB_STATIC_ASSERT(offsetof(struct bb_disk_index_state, scrub) == 152);
 
 void bb_index_value_encode(const struct bb_index_entry *entry,
                            struct bb_disk_index_value *ret_value);

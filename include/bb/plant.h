@@ -71,6 +71,14 @@
     x(GROW_HEADS_AT_ONCE, "growing: copy 1 is durable before copy 2 is written")                   \
     x(GROW_OLD_TAIL_KEPT, "growing: the old tail copies are zeroed")                               \
     x(GROW_OPEN_ZONE, "growing: an open zone never changes")                                       \
+    /* scrub */                                                                                    \
+    x(SCRUB_NO_PIN, "the scrub reads under a pin")                                                 \
+    x(SCRUB_ONE_LOOK, "a finding is what two looks agree on")                                      \
+    x(SCRUB_NOT_STILL, "page and index are compared between checkpoints only")                     \
+    x(SCRUB_SET_FORGETS, "the set of a pass follows the checkpoints")                              \
+    x(SCRUB_MARK_BLIND, "a mark names the extent that was read")                                   \
+    x(SCRUB_MEND_IN_PLACE, "the scrub writes a page to the older or bad slot")                     \
+    x(SCRUB_DROPS_ALL, "an entry that free space speaks for is left to bbfsck")                    \
     /* start */                                                                                    \
     x(NO_FSYNC, "a start flushes the device before it reads")                                      \
     x(POSITION_UNCHECKED, "a record, page or superblock names its own position")                   \
@@ -127,6 +135,8 @@
     x(ZONE_OPENED, "zone opening: the count is durable, the zone not used")                        \
     x(SUPER_SUBMITTED, "superblock of the running engine: a pair is on its way")                   \
     x(SUPER_FLUSHED, "superblock of the running engine: a pair is durable")                        \
+    x(SCRUB_WRITTEN, "scrub: a slot of a page is written anew, not flushed")                       \
+    x(SCRUB_FLUSHED, "scrub: a page is durable, nobody has been told")                             \
     x(START_CHECKED, "start: all is checked, nothing written")                                     \
     x(START_PAGES_WRITTEN, "start: pages are written, not flushed")                                \
     x(START_PAGES_FLUSHED, "start: pages are durable, the index is the old one")                   \

@@ -16,6 +16,7 @@
 #include "bb/index.h"
 #include "bb/io.h"
 #include "bb/queue.h"
+#include "bb/scrub.h"
 #include "bb/trim.h"
 
 enum bb_op_kind {
@@ -112,6 +113,8 @@ struct bb_store_config {
     uint64_t trim_age_ms;  /* of a pass that is asked for, BB_TRIM_AGE_MS in the daemon */
     uint32_t op_max;       /* ops in flight at most, over all ports */
     uint32_t port_count;
+    struct bb_scrub_config scrub;  /* all zero: none */
+    struct bb_scrub_row scrub_row; /* from the index's row */
     void *context;
     void (*reply)(void *context, struct bb_op *op);
     void (*recall)(void *context, uint32_t port);

@@ -33,11 +33,51 @@ int bb_index_value_decode(const void *value, size_t size, struct bb_index_entry 
     return 0;
 }
 
-static void row_digest(const struct bb_disk_index_state *row, struct bb_digest *ret_digest)
+/* Of the first `size` bytes of it: all that the version has. */
+static void row_digest(const struct bb_disk_index_state *row, size_t size,
+                       struct bb_digest *ret_digest)
 {
     struct bb_disk_index_state blank = *row;
     memset(&blank.digest, 0, sizeof(blank.digest));
-    bb_digest_of(&blank, sizeof(blank), ret_digest);
+    bb_digest_of(&blank, size, ret_digest);
+}
+
+static void scrub_encode(const struct bb_scrub_row *from, struct bb_disk_scrub_row *ret_row)
+{
+    *ret_row = (struct bb_disk_scrub_row){
+        .page = bb_le64_make(from->page),
+        .set_page = bb_le64_make(from->set_page),
+        .set_count = bb_le64_make(from->set.count),
+        .set_hash = from->set.sum,
+        .of_count = bb_le64_make(from->of.count),
+        .of_hash = from->of.sum,
+        .passes = bb_le64_make(from->passes),
+        .pass_began = bb_le64_make(from->pass_began_s),
+        .pass_findings = bb_le64_make(from->pass_findings),
+        .last_ended = bb_le64_make(from->last_ended_s),
+        .last_clean = bb_le64_make(from->last_clean_s),
+        .blocks = bb_le64_make(from->blocks),
+        .bytes = bb_le64_make(from->bytes),
+        .flags = bb_le64_make(from->flags),
+    };
+}
+
+static void scrub_decode(const struct bb_disk_scrub_row *row, struct bb_scrub_row *ret_row)
+{
+    *ret_row = (struct bb_scrub_row){
+        .page = bb_le64_get(row->page),
+        .set_page = bb_le64_get(row->set_page),
+        .set = {.count = bb_le64_get(row->set_count), .sum = row->set_hash},
+        .of = {.count = bb_le64_get(row->of_count), .sum = row->of_hash},
+        .passes = bb_le64_get(row->passes),
+        .pass_began_s = bb_le64_get(row->pass_began),
+        .pass_findings = bb_le64_get(row->pass_findings),
+        .last_ended_s = bb_le64_get(row->last_ended),
+        .last_clean_s = bb_le64_get(row->last_clean),
+        .blocks = bb_le64_get(row->blocks),
+        .bytes = bb_le64_get(row->bytes),
+        .flags = bb_le64_get(row->flags),
+    };
 }
 
 void bb_index_state_encode(const struct bb_index_state *state, struct bb_disk_index_state *ret_row)
@@ -52,27 +92,30 @@ void bb_index_state_encode(const struct bb_index_state *state, struct bb_disk_in
     row.count = bb_le64_make(state->set.count);
     row.set_hash = state->set.sum;
     row.epoch = bb_le64_make(state->epoch);
-    row_digest(&row, &row.digest);
+    scrub_encode(&state->scrub, &row.scrub);
+    row_digest(&row, sizeof(row), &row.digest);
     *ret_row = row;
 }
 
 int bb_index_state_decode(const void *bytes, size_t size, struct bb_index_state *ret_state)
 {
     struct bb_disk_index_state row;
-    if (size != sizeof(row))
+    memset(&row, 0, sizeof(row));
+    if (size != sizeof(row) && size != offsetof(struct bb_disk_index_state, scrub))
         return BB_ERR_INDEX_DAMAGED;
-    memcpy(&row, bytes, sizeof(row));
+    memcpy(&row, bytes, size);
     struct bb_digest digest;
-    row_digest(&row, &digest);
+    row_digest(&row, size, &digest);
     if (memcmp(row.magic, BB_INDEX_STATE_MAGIC, sizeof(row.magic)) != 0 ||
         !bb_digest_equal(&row.digest, &digest) || bb_le32_get(row.reserved) != 0)
         return BB_ERR_INDEX_DAMAGED;
-    if (bb_le32_get(row.version) != BB_INDEX_VERSION)
+    if (bb_le32_get(row.version) != (size == sizeof(row) ? BB_INDEX_VERSION : BB_INDEX_VERSION_2))
         return BB_ERR_VERSION;
     ret_state->store = row.store;
     ret_state->index = row.index;
     bb_anchor_decode(&row.anchor, &ret_state->anchor);
     ret_state->set = (struct bb_set){.count = bb_le64_get(row.count), .sum = row.set_hash};
     ret_state->epoch = bb_le64_get(row.epoch);
+    scrub_decode(&row.scrub, &ret_state->scrub);
     return 0;
 }

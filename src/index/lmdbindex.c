@@ -185,6 +185,8 @@ static int op_fold(void *index, const struct bb_index_fold *fold, struct bb_set 
         state.anchor = *fold->anchor;
     if (fold->epoch != 0)
         state.epoch = fold->epoch;
+    if (fold->scrub != NULL)
+        state.scrub = *fold->scrub;
     if (rc == 0)
         rc = put_state(lmdb, txn, &state);
     rc = end(txn, rc);

@@ -104,6 +104,7 @@ static void page_apply(const struct bb_store *store, const struct page_job *job,
         uint32_t index;
         uint64_t number = bb_layout_page_of(&store->super.layout, item->unit, &index);
         BB_ASSERT(number == job->page);
+        scrub_item_paged(job->store, number, item);
         if (bb_planted(PAGES_BY_HASH) &&
             bb_delta_find(&store->delta, &item->hash, store->checkpoint.anchor.sequence) != item) {
             continue;
@@ -283,7 +284,8 @@ static void fold_submit(struct bb_store *store)
         .owner = checkpoint,
         .fold = {.changes = checkpoint->changes,
                  .count = changes,
-                 .anchor = last || bb_planted(ANCHOR_IN_FIRST_SLICE) ? &checkpoint->anchor : NULL},
+                 .anchor = last || bb_planted(ANCHOR_IN_FIRST_SLICE) ? &checkpoint->anchor : NULL,
+                 .scrub = last ? scrub_row_at(store, &checkpoint->anchor.set) : NULL},
     };
     if (bb_planted(DELTA_DROPPED_EARLY) && last) {
         bb_delta_drop(&store->delta, checkpoint->end);
@@ -311,6 +313,7 @@ static void checkpoint_finish(struct bb_store *store)
     store->counters.checkpoint_last_ms = store->now_ms - checkpoint->started_ms;
     checkpoint->ended_ms = store->now_ms;
     checkpoint->state = CHECKPOINT_IDLE;
+    store->scrub.pages_ahead = false;
     BB_KILL_POINT(CHECKPOINT_ENDED);
     store->retry = true;
     store->reserve.retry = true;
@@ -324,6 +327,7 @@ static void checkpoint_put_off(struct bb_store *store)
     struct checkpoint *checkpoint = &store->checkpoint;
     BB_ASSERT(!checkpoint_is_put_off(store));
     store->index_room = 0;
+    scrub_put_off(store);
     checkpoint->put_off_ms = store->now_ms + BB_FULL_CHECKPOINT_MS;
     checkpoint->state = CHECKPOINT_IDLE;
     store->retry = true;
@@ -397,7 +401,7 @@ void checkpoint_turn(struct bb_store *store)
 {
     struct checkpoint *checkpoint = &store->checkpoint;
     if (store->fatal != 0 || checkpoint->state != CHECKPOINT_IDLE || store->clean_written ||
-        !checkpoint_due(store)) {
+        store->scrub.holds_pages || !checkpoint_due(store)) {
         return;
     }
     const struct journal_mark *durable = bb_planted(PAST_D) && store->journal.state != JOURNAL_IDLE

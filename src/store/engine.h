@@ -168,6 +168,7 @@ struct reserve {
     bool retry;
 };
 
+#include "scrub.h"
 #include "trim.h"
 
 struct bb_store {
@@ -195,6 +196,7 @@ struct bb_store {
     struct reserve reserve;
     struct listing listing;
     struct lookup_batch lookups[BB_LOOKUP_JOBS];
+    struct scrub scrub;
     struct trim trim;
     struct bb_store_status counters; /* only the counters in it */
 };
@@ -294,6 +296,39 @@ void listing_submit(struct bb_store *store, struct bb_op *op);
 void listing_turn(struct bb_store *store);
 void listing_exists_done(struct bb_store *store);
 void listing_list_done(struct bb_store *store);
+
+/* scrub.c: see scrub.h */
+int scrub_open(struct bb_store *store);
+void scrub_ready(struct bb_store *store);
+void scrub_turn(struct bb_store *store);
+void scrub_rest(struct bb_store *store);
+void scrub_rest_a_while(struct bb_store *store);
+void scrub_charge(struct bb_store *store, uint64_t bytes);
+bool scrub_is_still(const struct bb_store *store);
+bool scrub_is_quiet(const struct bb_store *store);
+void scrub_job_done(struct bb_store *store);
+uint64_t scrub_unix_s(const struct bb_store *store);
+void scrub_page_over(struct bb_store *store);
+void scrub_found(struct bb_store *store, enum bb_scrub_kind kind, enum bb_scrub_outcome outcome,
+                 uint64_t unit, const struct bb_hash *hash);
+/* scrubpage.c; item_paged: a checkpoint has put the item into its page */
+void scrub_page_begin(struct bb_store *store);
+void scrub_page_answered(struct bb_store *store);
+void scrub_item_paged(struct bb_store *store, uint64_t page, const struct bb_delta_item *item);
+void scrub_put_off(struct bb_store *store);
+void scrub_set_lost(struct bb_store *store);
+/* scrubdata.c: false when no block of the page is left */
+bool scrub_block_begin(struct bb_store *store);
+void scrub_answered(struct bb_store *store, int result);
+/* scrubmend.c */
+void scrub_mend_begin(struct bb_store *store);
+void scrub_mend_step(struct bb_store *store);
+void scrub_mend_answered(struct bb_store *store);
+/* scrubrow.c; row_at: what a fold that leads to `set` is to store, or NULL */
+void scrub_row_restore(struct bb_store *store);
+bool scrub_row_save(struct bb_store *store);
+void scrub_row_saved(struct bb_store *store);
+const struct bb_scrub_row *scrub_row_at(struct bb_store *store, const struct bb_set *set);
 
 /* lookups.c */
 void lookups_turn(struct bb_store *store);

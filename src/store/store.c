@@ -2,6 +2,8 @@
  * The engine's frame: opening, the turn, stopping, status. Owner: the controller. */
 #include "engine.h"
 
+#include <limits.h>
+
 /* Bytes per delta item: itself, its buckets at worst load, two sort orders. */
 static uint32_t delta_capacity(size_t memory)
 {
@@ -14,7 +16,7 @@ static uint32_t delta_capacity(size_t memory)
 static int reading_parts_open(struct bb_store *store)
 {
     store->delta = *store->config.replayed;
-    int result = bb_pins_init(&store->pins, store->config.arena, store->config.op_max);
+    int result = bb_pins_init(&store->pins, store->config.arena, store->config.op_max + 1);
     if (result == 0) {
         result = journal_open(store);
     }
@@ -29,7 +31,7 @@ static int parts_open(struct bb_store *store)
     int result =
         bb_delta_init(&store->delta, store->config.arena, delta_capacity(store->config.memory));
     if (result == 0) {
-        result = bb_pins_init(&store->pins, store->config.arena, store->config.op_max);
+        result = bb_pins_init(&store->pins, store->config.arena, store->config.op_max + 1);
     }
     if (result == 0) {
         result = journal_open(store);
@@ -45,6 +47,9 @@ static int parts_open(struct bb_store *store)
     }
     if (result == 0) {
         result = trim_open(store);
+    }
+    if (result == 0) {
+        result = scrub_open(store);
     }
     return result == 0 ? listing_open(store) : result;
 }
@@ -84,6 +89,7 @@ int bb_store_ready(struct bb_store *store, struct bb_buddy *buddy, const struct 
     store->block_bytes = set->bytes;
     store->filled = true;
     store->writable = !store_only_reads(store);
+    scrub_ready(store);
     if (store->writable) {
         trim_ready(store);
     }
@@ -94,6 +100,10 @@ void store_reply(struct bb_store *store, struct bb_op *op, int result)
 {
     BB_ASSERT(op->next == NULL);
     op->result = result;
+    if (op == &store->scrub.op) {
+        scrub_answered(store, result);
+        return;
+    }
     store->config.reply(store->config.context, op);
 }
 
@@ -180,6 +190,8 @@ void bb_store_job_done(struct bb_store *store, struct bb_index_job *job)
 {
     if (job == &store->checkpoint.job) {
         checkpoint_folded(store);
+    } else if (job == &store->scrub.job) {
+        scrub_job_done(store);
     } else if (job == &store->listing.exists_job) {
         listing_exists_done(store);
     } else if (job == &store->listing.list_job) {
@@ -216,7 +228,7 @@ static void stop_turn(struct bb_store *store)
     bool quiet = journal_is_quiet(store) && store->waiting.head == NULL &&
                  store->checkpoint.state == CHECKPOINT_IDLE && store->zone.state == ZONE_IDLE &&
                  bb_delta_count(&store->delta) == 0 && !super_write_busy(store) &&
-                 !journal_idle_due(store) && !trim_holds(store);
+                 !journal_idle_due(store) && !trim_holds(store) && scrub_is_quiet(store);
     if (quiet) {
         store->clean_written = true;
         store->super.clean = true;
@@ -254,6 +266,17 @@ static int reading_turn(struct bb_store *store)
     return -1;
 }
 
+/* The sooner of what the engine and what the scrub waits for. */
+static int sooner(const struct bb_store *store, int wait_ms)
+{
+    uint64_t wake_ms = store->scrub.wake_ms;
+    if (wake_ms == BB_SCRUB_NEVER || store->fatal != 0)
+        return wait_ms;
+    uint64_t scrub_ms = wake_ms > store->now_ms ? wake_ms - store->now_ms : 0;
+    return wait_ms >= 0 && (uint64_t)wait_ms <= scrub_ms ? wait_ms
+                                                         : (int)bb_min_u64(scrub_ms, INT_MAX);
+}
+
 int bb_store_turn(struct bb_store *store, uint64_t now_ms)
 {
     BB_ASSERT(now_ms >= store->now_ms);
@@ -264,6 +287,8 @@ int bb_store_turn(struct bb_store *store, uint64_t now_ms)
     if (store->checkpoint.ended_ms == 0)
         store->checkpoint.ended_ms = now_ms; /* recovery ended with one */
     zone_turn(store);
+    if (now_ms >= store->scrub.wake_ms)
+        scrub_turn(store);
     retry_waiting(store);
     reserve_turn(store);
     checkpoint_turn(store);
@@ -277,7 +302,7 @@ int bb_store_turn(struct bb_store *store, uint64_t now_ms)
         trim_turn(store);
     }
     stop_turn(store);
-    int wait_ms = next_deadline(store);
+    int wait_ms = sooner(store, next_deadline(store));
     return store->trim.state != TRIM_OFF ? trim_deadline(store, wait_ms) : wait_ms;
 }
 
@@ -285,6 +310,7 @@ void bb_store_stop(struct bb_store *store)
 {
     store->stopping = true;
     store->writable = false;
+    store->scrub.wake_ms = 0;
 }
 
 bool bb_store_is_stopped(const struct bb_store *store)

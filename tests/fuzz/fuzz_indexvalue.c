@@ -53,6 +53,8 @@ static void row_check(const void *bytes, size_t size)
         require(is_untouched(&state, sizeof(state)), "output of a failure");
         return;
     }
+    if (size == offsetof(struct bb_disk_index_state, scrub))
+        return; /* version 2 is read, not written */
     require(size == sizeof(again), "row of another length");
     bb_index_state_encode(&state, &again);
     require(memcmp(&again, bytes, size) == 0, "encode(decode(x)) != x");
@@ -72,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if ((flags & ROW) == 0) {
         value_check(bytes, size);
     } else {
-        if ((flags & SEAL) != 0 && size == sizeof(struct bb_disk_index_state))
+        if ((flags & SEAL) != 0 && size >= offsetof(struct bb_disk_index_state, scrub))
             reseal(bytes, size, DIGEST_OFFSET);
         row_check(bytes, size);
     }

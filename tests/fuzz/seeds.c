@@ -403,10 +403,11 @@ static void index_seeds(void)
     value_seed("value-short", 1, 0, 15);
     value_seed("value-empty", 0, 0, 0);
     row_seed("row", 0, 0, 0, row);
+    row_seed("row-before-the-scrub", INDEX_SEAL, 8, 1, offsetof(struct bb_disk_index_state, scrub));
     row_seed("row-sealed", INDEX_SEAL | 0xc0, 0, 0, row);
     row_seed("row-damaged", 0, 90, 4, row);
     row_seed("row-magic", INDEX_SEAL, 3, 1, row);
-    row_seed("row-version", INDEX_SEAL, 8, 3, row);
+    row_seed("row-version", INDEX_SEAL, 8, 7, row);
     row_seed("row-reserved", INDEX_SEAL, 12, 1, row);
     row_seed("row-short", 0, 0, 0, row - 1);
 }

@@ -17,7 +17,7 @@ struct record {
     struct bb_index_entry entry;
 };
 
-BB_STATIC_ASSERT(sizeof(struct bb_index_state) == 136); /* no padding: it is digested */
+BB_STATIC_ASSERT(sizeof(struct bb_index_state) == 280); /* no padding: it is digested */
 
 struct version {
     unsigned references;
@@ -238,6 +238,8 @@ static int op_fold(void *index, const struct bb_index_fold *fold, struct bb_set 
         merged->state.anchor = *fold->anchor;
     if (fold->epoch != 0)
         merged->state.epoch = fold->epoch;
+    if (fold->scrub != NULL)
+        merged->state.scrub = *fold->scrub;
     int error = fold_mirror(mem, fold, merged);
     if (error != 0) {
         version_unref(merged);

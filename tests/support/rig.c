@@ -105,6 +105,10 @@ void rig_open(struct rig *rig, const struct rig_config *config)
     }
     rig->scratch = aligned_alloc(BB_UNIT_SIZE, RIG_SCRATCH_SIZE);
     BB_ASSERT(rig->scratch != NULL);
+    if (c->scrub.rate != 0) {
+        int result = bb_hasher_open(&rig->hasher);
+        BB_ASSERT(result == 0);
+    }
     make_ids(rig);
     format(rig);
     rig->now_ms = 1000;
@@ -116,6 +120,9 @@ void rig_close(struct rig *rig)
     bb_sim_close(rig->sim);
     memindex_free(rig->mem);
     free(rig->scratch);
+    if (rig->config.scrub.rate != 0) {
+        bb_hasher_close(&rig->hasher);
+    }
     for (unsigned i = 0; i < RIG_OP_MAX; i++) {
         free(rig->ops[i].buf);
     }
@@ -203,6 +210,13 @@ static void fatal(void *context, int error, const char *what)
     rig->fatal_what = what;
 }
 
+static void on_finding(void *context, const struct bb_scrub_finding *finding)
+{
+    struct rig *rig = context;
+    rig->finding = *finding;
+    rig->finding_count++;
+}
+
 static void job_done(void *context, struct bb_index_job *job)
 {
     struct rig *rig = context;
@@ -269,7 +283,14 @@ static int start_engine(struct rig *rig)
         .recall = recall,
         .fatal = fatal,
     };
-    int result = bb_store_open(&config, &rig->store);
+    struct bb_index_state state;
+    int result = index.ops->state(index.context, &state);
+    BB_ASSERT(result == 0);
+    config.scrub = rig->config.scrub;
+    config.scrub.hasher = config.scrub.rate != 0 ? &rig->hasher : NULL;
+    config.scrub.found = on_finding;
+    config.scrub_row = state.scrub;
+    result = bb_store_open(&config, &rig->store);
     BB_ASSERT(result == 0);
     memindex_on_done(rig->mem, job_done, rig);
     open_ports(rig);

@@ -48,9 +48,10 @@ struct rig_config {
                                 are 1 ms */
     uint64_t trim_idle_ms;
     bool no_discard;
-    bool quiet;              /* violations are counted, not printed */
-    unsigned canary_early;   /* planted fault: the oracle believes each PUT (1) or DELETE (2) at
-                                once, as if the store had acknowledged early */
+    struct bb_scrub_config scrub; /* rate 0: none runs */
+    bool quiet;                   /* violations are counted, not printed */
+    unsigned canary_early; /* planted fault: the oracle believes each PUT (1) or DELETE (2) at
+                              once, as if the store had acknowledged early */
 };
 
 /* ABORT: a PUT whose body never came: reserves and gives back. */
@@ -97,6 +98,9 @@ struct rig {
     uint64_t seen_at[RIG_ID_MAX]; /* D when it was seen there */
     struct bb_uuid index_uuid;
     struct bb_recovered recovered;
+    struct bb_hasher hasher;         /* the scrub's */
+    struct bb_scrub_finding finding; /* the newest */
+    uint64_t finding_count;
     void *scratch; /* of recovery; each rig has its own: one may start inside another's request */
     struct bb_explain explain;
     uint64_t now_ms, wake_ms; /* wake_ms: when the engine wants its next turn */

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The online scrub: every kind of damage is found once, repaired or marked or reported, and nothing
+ * is found where nothing is wrong, whatever goes on meanwhile.
+ */
+#include "bench.h"
+
+#include "pace.h"
+
+static const struct rig_config scrubbed = {
+    .seed = 1, .size_fixed = 6000, .scrub = {.rate = 1u << 30, .share = 100}};
+
+static struct bb_scrub_status scrub(void)
+{
+    struct bb_scrub_status status;
+    bb_scrub_get_status(rig.store, &status);
+    return status;
+}
+
+static uint64_t findings(void)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i < BB_SCRUB_KIND_COUNT; i++)
+        count += scrub().findings[i];
+    return count;
+}
+
+static void let_it_run(uint64_t passes)
+{
+    unsigned still = 0;
+    while (scrub().row.passes < passes) {
+        still = rig_turn(&rig) ? 0 : still + 1;
+        rig.now_ms += still > 3 ? 5 : 0;
+        assert_true(still < 10000);
+        assert_int_equal(rig.fatal, 0);
+    }
+}
+
+/* One pass from the first page on. */
+static void pass(void)
+{
+    let_it_run(scrub().running ? scrub().row.passes + 1 : scrub().row.passes);
+    uint64_t before = scrub().row.passes;
+    bb_scrub_start(rig.store);
+    rig.woken = true;
+    let_it_run(before + 1);
+    assert_true(rig_idle(&rig, 100));
+}
+
+/* Ids 1 to 40 stored and folded. */
+static void open_full(const struct rig_config *config)
+{
+    bench_open(config);
+    for (uint32_t id = 1; id <= 40; id++)
+        assert_int_equal(rig_do(&rig, RIG_PUT, id), 0);
+    assert_true(rig_checkpoint(&rig));
+    assert_true(rig_idle(&rig, 100));
+}
+
+static void assert_all_is_well(uint64_t blocks)
+{
+    uint64_t before = findings(), hashed = scrub().blocks;
+    pass();
+    assert_int_equal(findings(), before);
+    assert_int_equal(scrub().blocks - hashed, blocks);
+    assert_int_equal(scrub().row.pass_findings, 0);
+    assert_int_equal(scrub().row.last_clean_s, scrub().row.last_ended_s);
+    assert_int_equal(rig_check(&rig), 0);
+    bench_verify_balance();
+}
+
+static void assert_found(enum bb_scrub_kind kind, enum bb_scrub_outcome outcome, uint64_t count)
+{
+    assert_int_equal(scrub().findings[kind], count);
+    assert_int_equal(scrub().outcomes[outcome], count);
+    assert_int_equal(findings(), count);
+    assert_int_equal(rig.finding_count, count);
+}
+
+/* ---- damage ---- */
+
+static uint64_t page_of(uint32_t id, uint32_t *ret_entry)
+{
+    assert_int_not_equal(rig.unit[id], 0);
+    return bb_layout_page_of(&rig.recovered.super.layout, rig.unit[id], ret_entry);
+}
+
+static uint64_t slot_at(uint64_t page, unsigned slot)
+{
+    return bb_layout_slot_offset(&rig.recovered.super.layout, page, slot);
+}
+
+static void read_slot(uint64_t page, unsigned slot, struct bb_disk_page *ret_page)
+{
+    bb_sim_peek(rig.sim, slot_at(page, slot), ret_page, sizeof(*ret_page));
+}
+
+static unsigned newest_slot(uint64_t page, struct bb_page_header *ret_header)
+{
+    static struct bb_disk_page slot;
+    struct bb_page_header header[2];
+    for (unsigned i = 0; i < 2; i++) {
+        read_slot(page, i, &slot);
+        assert_int_equal(bb_page_check(&slot, &rig.recovered.super.store, page, &header[i]), 0);
+    }
+    unsigned newest = header[1].generation > header[0].generation;
+    *ret_header = header[newest];
+    return newest;
+}
+
+static void damage_slot(uint64_t page, unsigned slot)
+{
+    uint8_t byte;
+    bb_sim_peek(rig.sim, slot_at(page, slot) + 2000, &byte, 1);
+    byte ^= 1;
+    bb_sim_poke(rig.sim, slot_at(page, slot) + 2000, &byte, 1);
+}
+
+/* Puts another entry, or none, into the newest slot of the page of `id`, properly sealed. */
+static void forge(uint32_t id, const struct bb_entry *entry)
+{
+    static struct bb_disk_page page;
+    struct bb_page_header header;
+    uint32_t index;
+    uint64_t number = page_of(id, &index);
+    unsigned slot = newest_slot(number, &header);
+    read_slot(number, slot, &page);
+    if (entry != NULL)
+        bb_entry_set(&page, index, entry);
+    else
+        bb_entry_clear(&page, index);
+    bb_page_seal(&page, &rig.recovered.super.store, &header);
+    bb_sim_poke(rig.sim, slot_at(number, slot), &page, sizeof(page));
+}
+
+static struct bb_entry entry_of(uint32_t id)
+{
+    return (struct bb_entry){.hash = rig.hashes[id], .size = rig.sizes[id]};
+}
+
+/* ---- tests ---- */
+
+static void a_sound_store_has_no_findings(void **state)
+{
+    (void)state;
+    open_full(&scrubbed);
+    assert_all_is_well(40);
+    assert_int_equal(scrub().bytes, 40 * 6000);
+    assert_int_equal(scrub().row.passes, 1);
+    assert_int_equal(scrub().looks_again, 0);
+    for (uint32_t id = 1; id <= 40; id += 2)
+        assert_int_equal(rig_do(&rig, RIG_DELETE, id), 0);
+    assert_all_is_well(20);
+    bench_close();
+}
+
+static void bit_rot_is_marked(void **state)
+{
+    (void)state;
+    open_full(&scrubbed);
+    uint64_t unit = rig.unit[7];
+    assert_true(rig_rot(&rig, 7));
+    pass();
+    assert_found(BB_SCRUB_DATA, BB_SCRUB_MARKED, 1);
+    assert_int_equal(rig.finding.unit, unit);
+    assert_true(bb_hash_equal(&rig.finding.hash, &rig.hashes[7]));
+    rig.allowed[7] = RIG_MARKED;
+    assert_int_equal(rig_do(&rig, RIG_GET, 7), BB_ERR_CORRUPT);
+    assert_int_equal(scrub().row.last_clean_s, 0);
+    assert_all_is_well(39); /* what is marked is known */
+    assert_int_equal(rig_do(&rig, RIG_PUT, 7), 0);
+    assert_true(rig_checkpoint(&rig)); /* no page names it before */
+    assert_all_is_well(40);
+    bench_close();
+}
+
+static void an_unreadable_block_is_marked(void **state)
+{
+    (void)state;
+    open_full(&scrubbed);
+    struct plan plan = plan_fail(BB_IO_DATA, BB_IO_READ, -EIO);
+    plan.forever = true;
+    plan.countdown = 5;
+    bench_plan(&plan);
+    pass();
+    bench_plan(NULL);
+    assert_int_equal(scrub().findings[BB_SCRUB_READ], 36);
+    assert_int_equal(scrub().outcomes[BB_SCRUB_MARKED], 36);
+    for (uint32_t id = 1; id <= 40; id++)
+        rig.allowed[id] = RIG_PRESENT | RIG_MARKED;
+    assert_int_equal(rig_check(&rig), 0);
+    bench_close();
+}
+
+static void what_a_second_look_does_not_see_is_no_finding(void **state)
+{
+    (void)state;
+    open_full(&scrubbed);
+    struct plan data = plan_fail(BB_IO_DATA, BB_IO_READ, -EIO);
+    bench_plan(&data);
+    pass();
+    assert_int_equal(data.hits, 1);
+    assert_int_equal(scrub().looks_again, 1);
+    struct plan page = plan_fail(BB_IO_DESCRIPTOR, BB_IO_READ, -EIO);
+    bench_plan(&page);
+    pass();
+    assert_int_equal(page.hits, 1);
+    assert_int_equal(scrub().looks_again, 2);
+    bench_plan(NULL);
+    assert_int_equal(findings(), 0);
+    assert_all_is_well(40);
+    bench_close();
+}
+
+static void a_damaged_slot_is_written_anew(void **state)
+{
+    (void)state;
+    for (unsigned which = 0; which < 3; which++) { /* older, newest, both */
+        open_full(&scrubbed);
+        assert_int_equal(rig_do(&rig, RIG_DELETE, 3), 0);
+        assert_true(rig_checkpoint(&rig)); /* the older slot still names it */
+        uint32_t index;
+        struct bb_page_header header;
+        uint64_t page = page_of(9, &index);
+        unsigned newest = newest_slot(page, &header);
+        if (which != 0)
+            damage_slot(page, newest);
+        if (which != 1)
+            damage_slot(page, 1 - newest);
+        pass();
+        assert_found(BB_SCRUB_SLOT, BB_SCRUB_REPAIRED, which == 2 ? 2 : 1);
+        assert_int_equal(rig.finding.page, page);
+        uint64_t before = header.generation;
+        (void)newest_slot(page, &header); /* both are good */
+        assert_true(header.generation > before || which == 1);
+        assert_all_is_well(39);
+        assert_int_equal(rig_do(&rig, RIG_PUT, 3), 0); /* the page can be written again */
+        assert_true(rig_checkpoint(&rig));
+        memindex_wipe(rig.mem); /* the pages alone know everything */
+        rig_drop(&rig);
+        assert_int_equal(rig_rebuild(&rig), 0);
+        assert_int_equal(rig_start(&rig), 0);
+        assert_int_equal(rig_check(&rig), 0);
+        bench_close();
+    }
+}
+
+static void a_wrong_entry_is_put_right(void **state)
+{
+    (void)state;
+    struct bb_entry wrong[4];
+    for (unsigned i = 0; i < 4; i++) {
+        open_full(&scrubbed);
+        for (unsigned j = 0; j < 4; j++)
+            wrong[j] = entry_of(9);
+        wrong[0].hash.bytes[5] ^= 1; /* a name that does not exist */
+        wrong[1].size--;
+        wrong[2].corrupt = true;
+        wrong[3] = entry_of(10); /* the name of another block */
+        forge(9, &wrong[i]);
+        pass();
+        assert_found(BB_SCRUB_ENTRY, BB_SCRUB_REPAIRED, 1);
+        assert_int_equal(rig.finding.unit, rig.unit[9]);
+        assert_all_is_well(40);
+        bench_close();
+    }
+}
+
+static void an_entry_in_free_space_is_dropped(void **state)
+{
+    (void)state;
+    open_full(&scrubbed);
+    struct bb_entry gone = entry_of(9);
+    uint64_t unit = rig.unit[9];
+    assert_int_equal(rig_do(&rig, RIG_DELETE, 9), 0);
+    assert_true(rig_checkpoint(&rig));
+    rig.unit[9] = unit;
+    forge(9, &gone);
+    rig.unit[9] = 0;
+    pass();
+    assert_found(BB_SCRUB_ENTRY, BB_SCRUB_REPAIRED, 1);
+    assert_int_equal(rig.finding.unit, unit);
+    assert_all_is_well(39);
+    bench_close();
+}
+
+static void an_entry_that_the_index_lost_is_left(void **state)
+{
+    (void)state;
+    open_full(&scrubbed);
+    struct bb_change lost = {.hash = rig.hashes[9]};
+    uint32_t index;
+    uint64_t page = page_of(9, &index);
+    memindex_tamper(rig.mem, &lost);
+    pass();
+    assert_found(BB_SCRUB_ENTRY, BB_SCRUB_LEFT, 1);
+    static struct bb_disk_page slot;
+    struct bb_page_header header;
+    struct bb_entry entry;
+    read_slot(page, newest_slot(page, &header), &slot);
+    assert_int_equal(bb_entry_get(&slot, index, &entry), 1); /* for a rebuild */
+    assert_true(bb_hash_equal(&entry.hash, &rig.hashes[9]));
+    rig.allowed[9] = RIG_ABSENT | RIG_PRESENT;
+    memindex_wipe(rig.mem);
+    rig_drop(&rig);
+    assert_int_equal(rig_rebuild(&rig), 0);
+    assert_int_equal(rig_start(&rig), 0);
+    assert_int_equal(rig_do(&rig, RIG_GET, 9), 0);
+    assert_all_is_well(40);
+    bench_close();
+}
+
+static void a_missing_entry_shows_in_the_set(void **state)
+{
+    (void)state;
+    open_full(&scrubbed);
+    forge(9, NULL);
+    pass();
+    assert_int_equal(scrub().findings[BB_SCRUB_SET_DIFFERS], 1);
+    bench_close();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sound_store_has_no_findings),
+        cmocka_unit_test(bit_rot_is_marked),
+        cmocka_unit_test(an_unreadable_block_is_marked),
+        cmocka_unit_test(what_a_second_look_does_not_see_is_no_finding),
+        cmocka_unit_test(a_damaged_slot_is_written_anew),
+        cmocka_unit_test(a_wrong_entry_is_put_right),
+        cmocka_unit_test(an_entry_in_free_space_is_dropped),
+        cmocka_unit_test(an_entry_that_the_index_lost_is_left),
+        cmocka_unit_test(a_missing_entry_shows_in_the_set),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
