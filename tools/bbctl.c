@@ -4,6 +4,7 @@
  */
 #include "bb/text.h"
 #include "bbctl/command.h"
+#include "bbctl/tls.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -55,6 +56,12 @@ static bool take_url(struct bb_ctl_options *options, const char *value)
 static bool take_token_file(struct bb_ctl_options *options, const char *value)
 {
     options->token_file = value;
+    return value[0] != '\0';
+}
+
+static bool take_ca(struct bb_ctl_options *options, const char *value)
+{
+    options->ca = value;
     return value[0] != '\0';
 }
 
@@ -141,8 +148,9 @@ static bool take_force(struct bb_ctl_options *options, const char *value)
 
 static const struct argument arguments[] = {
     {"socket", "PATH", take_socket, "unix socket of the daemon (" BB_CTL_SOCKET ")"},
-    {"url", "URL", take_url, "reach it by http://HOST:PORT instead"},
+    {"url", "URL", take_url, "reach it by http://HOST:PORT or https: instead"},
     {"token-file", "FILE", take_token_file, "file with the token to present"},
+    {"ca", "FILE", take_ca, "verify https by this authority's certificate (the system's)"},
     {"json", NULL, take_json, "one JSON object instead of a table"},
     {"after", "HASH", take_after, "list, copy: only what comes behind this hash"},
     {"limit", "N", take_limit, "list: at most N blocks"},
@@ -286,6 +294,10 @@ int main(int argc, char **argv)
     const struct command *command = find_command(argc, argv);
     if (command == NULL)
         return usage(stderr, BB_CTL_USAGE);
+    if (options.ca != NULL && bb_ctl_tls_trust(options.ca) != 0) {
+        bb_ctl_complain("--ca: %s has no certificate in PEM", options.ca);
+        return BB_CTL_FAILED;
+    }
     int code = command->run(&options, argv + optind + 1);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         bb_ctl_complain("standard output: %s", strerror(errno));

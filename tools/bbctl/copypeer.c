@@ -26,9 +26,9 @@ static const char *socket_of(const char *where)
 const char *bb_copy_store_init(struct bb_copy_store *store, const char *role, const char *where)
 {
     *store = (struct bb_copy_store){.role = role, .where = where};
-    if (socket_of(where) != NULL || strncmp(where, "http://", 7) == 0)
+    if (socket_of(where) != NULL || bb_ctl_link_is_url(where))
         return NULL;
-    return "neither http://HOST:PORT nor unix:PATH";
+    return "none of http://HOST:PORT, https://HOST:PORT and unix:PATH";
 }
 
 bool bb_copy_store_take_token(struct bb_copy_store *store, const char *file, const char **ret_why)

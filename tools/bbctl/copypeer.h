@@ -13,7 +13,7 @@
 
 struct bb_copy_store {
     const char *role;  /* "source" or "target", for messages */
-    const char *where; /* http://HOST:PORT, or the path of a unix socket */
+    const char *where; /* URL, or the path of a unix socket */
     char token[BB_CTL_TOKEN_MAX + 1];
     char uuid[40];
     uint64_t blocks; /* when it was asked */

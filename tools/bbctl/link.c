@@ -3,6 +3,8 @@
  */
 #include "bbctl/link.h"
 
+#include "bbctl/tls.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -15,7 +17,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define PORT_DEFAULT "80"
+static const char http[] = "http://";
+static const char https[] = "https://";
+
+/* Parts of a URL. */
+struct address {
+    bool secure;
+    char host[BB_CTL_HOST_MAX - 16]; /* without brackets */
+    char port[6];
+};
 
 static int start(struct bb_ctl_link *link, int family, const void *address, socklen_t len)
 {
@@ -44,48 +54,61 @@ int bb_ctl_link_open_unix(struct bb_ctl_link *link, const char *path)
     return start(link, AF_UNIX, &address, sizeof(address));
 }
 
-/* Splits http://HOST[:PORT][/]; HOST of an IPv6 address stands in brackets. */
-static bool split_url(const char *url, char *ret_host, char *ret_port, size_t size)
+bool bb_ctl_link_is_url(const char *text)
 {
-    static const char scheme[] = "http://";
-    if (strncmp(url, scheme, sizeof(scheme) - 1) != 0)
+    return strncmp(text, http, sizeof(http) - 1) == 0 ||
+           strncmp(text, https, sizeof(https) - 1) == 0;
+}
+
+/* Splits http://HOST[:PORT][/] or https:; HOST of an IPv6 address stands in brackets. */
+static bool split_url(const char *url, struct address *ret_address)
+{
+    if (!bb_ctl_link_is_url(url))
         return false;
-    const char *at = url + sizeof(scheme) - 1;
+    bool secure = strncmp(url, https, sizeof(https) - 1) == 0;
+    const char *at = url + (secure ? sizeof(https) : sizeof(http)) - 1;
     bool bracket = *at == '[';
     at += bracket;
     size_t host_len = strcspn(at, bracket ? "]" : ":/");
-    if (host_len == 0 || host_len >= size || (bracket && at[host_len] != ']'))
+    if (host_len == 0 || host_len >= sizeof(ret_address->host) || (bracket && at[host_len] != ']'))
         return false;
-    memcpy(ret_host, at, host_len);
-    ret_host[host_len] = '\0';
+    memcpy(ret_address->host, at, host_len);
+    ret_address->host[host_len] = '\0';
     at += host_len + bracket;
-    size_t port_len = 0;
+    const char *port = secure ? "443" : "80";
+    size_t port_len = strlen(port);
     if (*at == ':') {
-        port_len = strspn(++at, "0123456789");
-        if (port_len == 0 || port_len > 5)
+        port = ++at;
+        port_len = strspn(port, "0123456789");
+        if (port_len == 0 || port_len >= sizeof(ret_address->port))
             return false;
-        memcpy(ret_port, at, port_len);
-    } else {
-        port_len = sizeof(PORT_DEFAULT) - 1;
-        memcpy(ret_port, PORT_DEFAULT, port_len);
-        at -= port_len;
+        at += port_len;
     }
-    ret_port[port_len] = '\0';
-    at += port_len;
+    memcpy(ret_address->port, port, port_len);
+    ret_address->port[port_len] = '\0';
+    ret_address->secure = secure;
     return *at == '\0' || strcmp(at, "/") == 0;
+}
+
+static void name_host(struct bb_ctl_link *link, const struct address *address)
+{
+    bool bracket = strchr(address->host, ':') != NULL;
+    int len = snprintf(link->host, sizeof(link->host), "%s%s%s:%s", bracket ? "[" : "",
+                       address->host, bracket ? "]" : "", address->port);
+    BB_ASSERT(len > 0 && (size_t)len < sizeof(link->host));
 }
 
 int bb_ctl_link_open_url(struct bb_ctl_link *link, const char *url, const char **ret_why)
 {
-    char host[BB_CTL_HOST_MAX - 16], port[BB_CTL_HOST_MAX - 16];
+    struct address address;
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *list;
     *link = (struct bb_ctl_link){.fd = -1};
-    if (!split_url(url, host, port, sizeof(host))) {
-        *ret_why = "not http://HOST:PORT; for https name the TLS terminator's plain side";
+    if (!split_url(url, &address)) {
+        *ret_why = "neither http://HOST:PORT nor https://HOST:PORT";
         return -1;
     }
-    int found = getaddrinfo(host, port, &hints, &list);
+    int found = getaddrinfo(address.host, address.port, &hints, &list);
     if (found != 0) {
         *ret_why = gai_strerror(found);
         return -1;
@@ -97,13 +120,16 @@ int bb_ctl_link_open_url(struct bb_ctl_link *link, const char *url, const char *
             break;
     }
     freeaddrinfo(list);
-    int len = strchr(host, ':') != NULL
-                  ? snprintf(link->host, sizeof(link->host), "[%s]:%s", host, port)
-                  : snprintf(link->host, sizeof(link->host), "%s:%s", host, port);
-    BB_ASSERT(len > 0 && (size_t)len < sizeof(link->host));
-    if (error != 0)
+    name_host(link, &address);
+    if (error != 0) {
         *ret_why = strerror(-error);
-    return error == 0 ? 0 : -1;
+        return -1;
+    }
+    if (address.secure && bb_ctl_tls_open(link->fd, address.host, &link->tls, ret_why) != 0) {
+        bb_ctl_link_close(link);
+        return -1;
+    }
+    return 0;
 }
 
 /* A limit on waiting that ran out is no reason to try again. */
@@ -116,6 +142,8 @@ int bb_ctl_link_send(struct bb_ctl_link *link, const void *data, size_t len, boo
 {
     const char *at = data;
     BB_ASSERT(link->fd >= 0);
+    if (link->tls != NULL)
+        return bb_ctl_tls_send(link->tls, data, len);
     while (len > 0) {
         ssize_t sent = send(link->fd, at, len, MSG_NOSIGNAL | (more ? MSG_MORE : 0));
         if (sent < 0 && errno == EINTR)
@@ -132,6 +160,8 @@ int bb_ctl_link_receive(struct bb_ctl_link *link, void *data, size_t len, size_t
 {
     ssize_t got;
     BB_ASSERT(link->fd >= 0);
+    if (link->tls != NULL)
+        return bb_ctl_tls_receive(link->tls, data, len, ret_len);
     do
         got = recv(link->fd, data, len, 0);
     while (got < 0 && errno == EINTR);
@@ -143,6 +173,8 @@ int bb_ctl_link_receive(struct bb_ctl_link *link, void *data, size_t len, size_t
 
 void bb_ctl_link_close(struct bb_ctl_link *link)
 {
+    bb_ctl_tls_close(link->tls);
+    link->tls = NULL;
     if (link->fd >= 0)
         close(link->fd);
     link->fd = -1;

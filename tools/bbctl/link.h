@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One byte stream to a daemon, over a unix socket or TCP. Blocking, with a limit on how long it
- * waits for the other side. One thread.
+ * One byte stream to a daemon, over a unix socket or TCP, with or without TLS. Blocking, with a
+ * limit on how long it waits for the other side. One thread.
  */
 #ifndef BB_CTL_LINK_H
 #define BB_CTL_LINK_H
@@ -15,12 +15,15 @@
 
 struct bb_ctl_link {
     int fd;                     /* -1: closed */
+    struct ssl_st *tls;         /* NULL: none */
     char host[BB_CTL_HOST_MAX]; /* value of the Host field */
 };
 
 /* Connects to a unix socket; 0 or -errno. */
 BB_MUST_USE int bb_ctl_link_open_unix(struct bb_ctl_link *link, const char *path);
-/* http://HOST[:PORT][/]; names are resolved. 0 or -1, *ret_why is a static text then. */
+/* True for what open_url takes: http:// or https://, whatever is behind. */
+BB_MUST_USE bool bb_ctl_link_is_url(const char *text);
+/* http://HOST[:PORT][/] or https:; names are resolved. 0 or -1, *ret_why is a static text then. */
 BB_MUST_USE int bb_ctl_link_open_url(struct bb_ctl_link *link, const char *url,
                                      const char **ret_why);
 /* Sends all of it; 0 or -errno. more: further bytes of the same request follow at once. */
