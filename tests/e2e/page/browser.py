@@ -37,12 +37,16 @@ class Browser:
         if os.geteuid() == 0:
             options.add_argument("--no-sandbox")
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        service = Service(driver, port=bbtest.free_port())
-        try:
-            self.driver = webdriver.Chrome(service=service, options=options)
-        except Exception as error:  # pylint: disable=broad-except
-            service.stop()
-            raise Skip(f"Chromium does not start here: {str(error).splitlines()[0]}") from error
+        for _ in range(3):  # a busy machine may take longer than chromedriver waits for
+            service = Service(driver, port=bbtest.free_port())
+            try:
+                self.driver, why = webdriver.Chrome(service=service, options=options), None
+                break
+            except Exception as error:  # pylint: disable=broad-except
+                service.stop()
+                self.driver, why = None, error
+        if why is not None:
+            raise Skip(f"Chromium does not start here: {str(why).splitlines()[0]}") from why
         atexit.register(self.close)
         self.look(width, height, dark)
 
@@ -78,7 +82,7 @@ class Browser:
         value = self.js("document.querySelector(arguments[0]).dataset.raw", css)
         return None if value is None else json.loads(value)
 
-    def until(self, text, what, seconds=20):
+    def until(self, text, what, seconds=60):
         return wait_until(lambda: self.js(text), what, seconds, step=0.1)
 
     def press(self, *keys):
