@@ -376,6 +376,13 @@ static int cannot_start(int error, const char *reason)
     return error;
 }
 
+/* A second at least: a store at rest has no faster timers. */
+static uint64_t trim_idle_ms(const struct daemon *daemon)
+{
+    uint64_t wanted = number(daemon, BB_OPTION_TRIM_IDLE);
+    return wanted == 0 ? 0 : bb_max_u64(wanted, 1000);
+}
+
 static int start(struct daemon *daemon, const struct bb_budget *budget)
 {
     const char *reason = NULL;
@@ -408,6 +415,7 @@ static int start(struct daemon *daemon, const struct bb_budget *budget)
         .store = daemon->settings.config.store[0] != '\0' ? daemon->settings.config.store : NULL,
         .budget = *budget,
         .read_only = number(daemon, BB_OPTION_READ_ONLY) != 0,
+        .trim_idle_ms = trim_idle_ms(daemon),
     };
     error = bb_startup_open(&startup, &daemon->startup);
     if (error == 0)

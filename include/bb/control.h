@@ -32,12 +32,19 @@ struct bb_link {
 #define BB_MAP_ZONES_MAX 256u
 #define BB_MAP_CHUNKS_MAX 1024u
 
-enum bb_question { BB_QUESTION_STATUS, BB_QUESTION_ZONES, BB_QUESTION_CHUNKS };
+enum bb_question {
+    BB_QUESTION_STATUS,
+    BB_QUESTION_ZONES,
+    BB_QUESTION_CHUNKS,
+    BB_QUESTION_TRIM_START, /* no question: carried out, -> result */
+    BB_QUESTION_TRIM_STOP,
+};
 
 struct bb_status_request {
     struct bb_store_status status; /* filled for every question */
     void *owner;
     enum bb_question question;
+    int result;           /* TRIM_START: as bb_store_trim_start */
     uint32_t zone;        /* CHUNKS: whose; none are found in one that is not open */
     uint32_t first;       /* zone or chunk to begin with */
     uint32_t count;       /* wanted in, found out */

@@ -38,6 +38,8 @@ enum bb_option_reload { BB_OPTION_RESTART, BB_OPTION_LIVE };
       "DELETE is for admin only")                                                                  \
     x(READ_ONLY, "store", "read-only", YESNO, "yes|no", "no", 0, 1, RESTART,                       \
       "rescue: serve reads from devices that nothing is written to")                               \
+    x(TRIM_IDLE, "store", "trim-idle", TIME, "TIME", "0", 0, 604800000, RESTART,                   \
+      "discard what was free for so long; 0: only when bbctl trim says so")                        \
     x(LISTEN, "server", "listen", LIST, "ADDR:PORT|unix:PATH", "127.0.0.1:10001 [::1]:10001",      \
       0, 16, RESTART, "addresses and unix sockets to serve")                                       \
     x(LISTEN_TLS, "server", "listen-tls", LIST, "ADDR:PORT", "", 0, 16, RESTART,                   \

@@ -9,6 +9,7 @@
  *   /livez /readyz /status /metrics /config   GET HEAD
  *   /status/zones          GET HEAD              how full they are
  *   /status/zones/<n>      GET HEAD              and the chunks of one
+ *   /trim/start /trim/stop POST                  discarding what is free
  *   /                      GET HEAD              the status page
  */
 #ifndef BB_ROUTE_H
@@ -31,7 +32,9 @@ enum bb_route_op {
     BB_ROUTE_CHUNKS, /* and the chunks of one */
     BB_ROUTE_METRICS,
     BB_ROUTE_CONFIG, /* the effective settings, for admin */
-    BB_ROUTE_PAGE,   /* the status page: no data in it, it asks for them */
+    BB_ROUTE_TRIM_START,
+    BB_ROUTE_TRIM_STOP,
+    BB_ROUTE_PAGE, /* the status page: no data in it, it asks for them */
 };
 
 struct bb_route {

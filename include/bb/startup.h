@@ -21,6 +21,7 @@ struct bb_startup_config {
     struct bb_budget budget;
     const char *store; /* UUID that the store must have, or NULL */
     bool read_only;    /* nothing is written: the journal is replayed in memory */
+    uint64_t trim_idle_ms;
 };
 
 /* Takes the memory only. */

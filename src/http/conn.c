@@ -46,6 +46,8 @@ static const struct bb_verb verbs[] = {
     [BB_ROUTE_CHUNKS] = {bb_map_begin, bb_map_step, NULL},
     [BB_ROUTE_METRICS] = {bb_status_begin, bb_status_step, NULL},
     [BB_ROUTE_CONFIG] = {bb_settings_begin, bb_settings_step, NULL},
+    [BB_ROUTE_TRIM_START] = {bb_trim_begin, bb_trim_step, NULL},
+    [BB_ROUTE_TRIM_STOP] = {bb_trim_begin, bb_trim_step, NULL},
     [BB_ROUTE_PAGE] = {bb_page_begin, NULL, NULL},
 };
 

@@ -254,10 +254,15 @@ void bb_control_stop(struct bb_control *control)
 /* ---- the turn ---- */
 
 /* Cost: a few microseconds for the status, up to 100 for a piece of the map. */
-static void answer(const struct bb_control *control, struct bb_status_request *request)
+static void answer(struct bb_control *control, struct bb_status_request *request)
 {
+    request->result = 0;
+    if (request->question == BB_QUESTION_TRIM_START)
+        request->result = bb_store_trim_start(control->store);
+    else if (request->question == BB_QUESTION_TRIM_STOP)
+        bb_store_trim_stop(control->store);
     bb_store_get_status(control->store, &request->status);
-    if (request->question == BB_QUESTION_STATUS)
+    if (request->question != BB_QUESTION_ZONES && request->question != BB_QUESTION_CHUNKS)
         return;
     const struct bb_buddy *buddy = bb_store_buddy(control->store);
     uint32_t zone_count = buddy != NULL ? bb_buddy_zone_count(buddy) : 0;

@@ -47,6 +47,8 @@ static unsigned needs(const struct bb_gate *gate, const struct bb_route *route)
         return atomic_load_explicit(&gate->append_only, memory_order_relaxed) ? BB_SCOPE_ADMIN
                                                                               : BB_SCOPE_DELETE;
     case BB_ROUTE_CONFIG:
+    case BB_ROUTE_TRIM_START:
+    case BB_ROUTE_TRIM_STOP:
         return BB_SCOPE_ADMIN;
     }
     return BB_SCOPE_ADMIN;

@@ -264,6 +264,11 @@ static void add_engine(struct bb_sheet *sheet, const struct bb_store_status *sta
             status->checkpoint_last_ms);
     counter(sheet, "heals", "Corrupt blocks stored anew.", status->heals);
     counter(sheet, "corrupt_blocks_marked", "Blocks found corrupt and marked.", status->marks);
+    gauge(sheet, "trim_running", "1 while a pass is under way.",
+          status->trim.state != BB_TRIM_OFF ? 1 : 0);
+    counter(sheet, "trim_discarded_bytes", "Bytes of free extents discarded.", status->trim.bytes);
+    counter(sheet, "trim_discards", "Discards sent to the data device.", status->trim.discards);
+    counter(sheet, "trim_failed_discards", "Discards that failed.", status->trim.failed);
 }
 
 static void add_recovery(struct bb_sheet *sheet, const struct bb_shared *shared)

@@ -69,6 +69,7 @@ static void *control_main(void *argument)
         .entries = CONTROL_RING_ENTRIES,
         .device = server->config.data,
         .device_in_flight_max = CONTROL_IN_FLIGHT,
+        .discards = true,
         .only_6_1 = server->config.only_6_1,
     };
     server->control_error = bb_ring_open(&config, &ring, &server->control_reason);

@@ -42,7 +42,8 @@ struct bb_startup {
 int bb_startup_open(const struct bb_startup_config *config, struct bb_startup **ret_startup)
 {
     struct bb_arena arena;
-    int error = bb_arena_open(config->budget.delta + ENGINE_EXTRA, false, false, &arena);
+    size_t size = config->budget.delta + ENGINE_EXTRA + bb_trim_memory(config->data->size);
+    int error = bb_arena_open(size, false, false, &arena);
     if (error != 0)
         return error;
     struct bb_startup *startup =
@@ -275,6 +276,8 @@ static int open_store(struct bb_startup *startup)
         .last = startup->recovered.last,
         .arena = &startup->arena,
         .memory = budget->delta,
+        .trim_idle_ms = startup->config.trim_idle_ms,
+        .trim_age_ms = BB_TRIM_AGE_MS,
         .replayed = startup->config.read_only ? &startup->replay.delta : NULL,
     };
     error = bb_control_open_store(control, &startup->store, startup->service);

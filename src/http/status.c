@@ -5,6 +5,7 @@
  */
 #include "bb/clock.h"
 #include "bb/conn.h"
+#include "bb/err.h"
 #include "bb/log.h"
 #include "bb/text.h"
 #include "bb/worker.h"
@@ -106,6 +107,22 @@ static void add_engine(struct bb_sheet *sheet, const struct bb_store_status *sta
                  status->puts, status->duplicates, status->deletes, status->heals, status->marks);
 }
 
+static void add_trim(struct bb_sheet *sheet, const struct bb_trim_status *trim)
+{
+    static const char *const states[] = {
+        [BB_TRIM_OFF] = "off", [BB_TRIM_WAITING] = "waiting", [BB_TRIM_PASSING] = "passing"};
+    bb_sheet_add(sheet,
+                 ",\"trim\":{\"possible\":%s,\"state\":\"%s\",\"asked\":%s,\"idle_ms\":%" PRIu64
+                 ",\"error\":\"%s\",\"passes\":%" PRIu64 ",\"discards\":%" PRIu64
+                 ",\"failed\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"pass_bytes\":%" PRIu64
+                 ",\"done\":%" PRIu64 ",\"all\":%" PRIu64 "}",
+                 trim->possible ? "true" : "false", states[trim->state],
+                 trim->asked ? "true" : "false", trim->idle_ms,
+                 trim->error != 0 ? bb_err_text(trim->error) : "", trim->passes, trim->discards,
+                 trim->failed, trim->bytes, trim->pass_bytes, trim->done_units * BB_UNIT_SIZE,
+                 trim->all_units * BB_UNIT_SIZE);
+}
+
 /* Counts by power of two since the start, for whoever takes the difference of two looks. */
 static void add_latency(struct bb_sheet *sheet, const struct bb_shared *shared)
 {
@@ -168,6 +185,8 @@ static void write_status(struct bb_sheet *sheet, const struct bb_shared *shared,
         add_recovered(sheet, shared, recovered);
     if (status != NULL)
         add_engine(sheet, status);
+    if (status != NULL)
+        add_trim(sheet, &status->trim);
     bb_sheet_add(sheet,
                  ",\"memory\":{\"limit\":%" PRIu64 ",\"delta\":%zu,\"space_map\":%zu,\"io\":%zu}",
                  shared->budget.memory, shared->budget.delta, shared->budget.buddy,

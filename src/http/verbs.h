@@ -32,6 +32,8 @@ void bb_status_begin(struct bb_conn *conn);
 void bb_status_step(struct bb_conn *conn, int result);
 void bb_map_begin(struct bb_conn *conn);
 void bb_map_step(struct bb_conn *conn, int result);
+void bb_trim_begin(struct bb_conn *conn);
+void bb_trim_step(struct bb_conn *conn, int result);
 void bb_settings_begin(struct bb_conn *conn);
 void bb_settings_step(struct bb_conn *conn, int result);
 

@@ -98,8 +98,10 @@ static int open_ring(struct bb_worker *worker)
         .arena_size = worker->io_arena.size,
         .only_6_1 = shared->only_6_1,
     };
-    if (controls)
+    if (controls) {
         config.device_in_flight_max += CONTROL_IN_FLIGHT;
+        config.discards = true;
+    }
     int error = bb_ring_open(&config, &worker->ring, &worker->start_reason);
     if (error != 0)
         return error;

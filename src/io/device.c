@@ -190,6 +190,8 @@ int bb_device_open(const char *path, enum bb_device_mode mode, unsigned wait_ms,
         read_file_facts(&device, mode);
     if (error == 0 && device.read_only && mode == BB_DEVICE_EXCLUSIVE)
         error = -EROFS; /* open succeeds on a read-only block device, only writes fail */
+    if (mode != BB_DEVICE_EXCLUSIVE)
+        device.discard_max = 0;
     if (error != 0) {
         close(device.fd);
         return error;

@@ -42,11 +42,17 @@ int bb_ctl_connect(const struct bb_ctl_options *options, struct bb_ctl_client *r
 /* Says what a reply that is no success means, and returns the exit code for it. */
 int bb_ctl_refused(const struct bb_ctl_reply *reply);
 
+struct json_t;
+/* The JSON object at a target; BB_CTL_OK, or the complaint was said. */
+int bb_ctl_object(const struct bb_ctl_options *options, const char *target,
+                  struct json_t **ret_object);
+
 int bb_ctl_status(const struct bb_ctl_options *options, char **words);
 int bb_ctl_space(const struct bb_ctl_options *options, char **words);
 int bb_ctl_config(const struct bb_ctl_options *options, char **words);
 int bb_ctl_list(const struct bb_ctl_options *options, char **words);
 int bb_ctl_verify(const struct bb_ctl_options *options, char **words);
+int bb_ctl_trim(const struct bb_ctl_options *options, char **words);
 int bb_ctl_copy(const struct bb_ctl_options *options, char **words);
 int bb_ctl_probe(const struct bb_ctl_options *options, char **words);
 int bb_ctl_token(const struct bb_ctl_options *options, char **words);

@@ -14,8 +14,7 @@
 
 #define INDENT 2
 
-/* The object at a target; BB_CTL_OK, or the complaint was said. */
-static int ask(const struct bb_ctl_options *options, const char *target, json_t **ret_object)
+int bb_ctl_object(const struct bb_ctl_options *options, const char *target, json_t **ret_object)
 {
     struct bb_ctl_client client;
     struct bb_ctl_reply reply;
@@ -153,7 +152,7 @@ int bb_ctl_status(const struct bb_ctl_options *options, char **words)
 {
     json_t *object;
     (void)words;
-    int code = ask(options, "/status", &object);
+    int code = bb_ctl_object(options, "/status", &object);
     if (code != BB_CTL_OK)
         return code;
     if (options->json)
@@ -195,7 +194,7 @@ int bb_ctl_space(const struct bb_ctl_options *options, char **words)
 {
     json_t *object;
     (void)words;
-    int code = ask(options, "/status", &object);
+    int code = bb_ctl_object(options, "/status", &object);
     if (code != BB_CTL_OK)
         return code;
     json_t *space = find(object, "space");
@@ -244,7 +243,7 @@ int bb_ctl_config(const struct bb_ctl_options *options, char **words)
 {
     json_t *object;
     (void)words;
-    int code = ask(options, "/config", &object);
+    int code = bb_ctl_object(options, "/config", &object);
     if (code != BB_CTL_OK)
         return code;
     if (options->json)

@@ -53,6 +53,8 @@ static void every_resource_takes_its_methods_and_no_other(void **state)
          false},
         {"/metrics", "GET, HEAD", {BB_ROUTE_METRICS, BB_ROUTE_METRICS, NO, NO, NO, NO}, false},
         {"/config", "GET, HEAD", {BB_ROUTE_CONFIG, BB_ROUTE_CONFIG, NO, NO, NO, NO}, false},
+        {"/trim/start", "POST", {NO, NO, NO, BB_ROUTE_TRIM_START, NO, NO}, false},
+        {"/trim/stop", "POST", {NO, NO, NO, BB_ROUTE_TRIM_STOP, NO, NO}, false},
         {"/", "GET, HEAD", {BB_ROUTE_PAGE, BB_ROUTE_PAGE, NO, NO, NO, NO}, false},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
