@@ -161,7 +161,7 @@ class Zram:
             write_text(f"/sys/block/zram{number}/disksize", str(size))
         except OSError as error:
             raise Unable(f"zram: {error}") from error
-        wait_until(lambda: is_block(self.path), self.path, 5)
+        wait_until(lambda: is_block(self.path), self.path, 60)
 
     def remove(self):
         if self.number is None:
@@ -173,7 +173,7 @@ class Zram:
                 return True
             except OSError:
                 return False  # still held for a moment by who was killed
-        wait_until(reset, f"reset of {self.path}", 20, 0.1)
+        wait_until(reset, f"reset of {self.path}", 60, 0.1)
         write_text("/sys/class/zram-control/hot_remove", str(self.number))
         self.number = None
 

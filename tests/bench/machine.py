@@ -108,7 +108,7 @@ def end(process, seconds=30):
     return process.wait()
 
 
-def wait_until(condition, what, seconds=30, step=0.01):
+def wait_until(condition, what, seconds=60, step=0.01):
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -155,7 +155,7 @@ def free_port():
 
 def port_answers(port):
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        socket.create_connection(("127.0.0.1", port), 10).close()
         return True
     except OSError:
         return False
@@ -362,5 +362,5 @@ class Cgroup:
 
     def remove(self):
         if os.path.isdir(self.path):
-            wait_until(lambda: not read_text(f"{self.path}/cgroup.procs"), "empty cgroup", 10)
+            wait_until(lambda: not read_text(f"{self.path}/cgroup.procs"), "empty cgroup", 60)
             os.rmdir(self.path)

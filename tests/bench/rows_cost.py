@@ -154,7 +154,7 @@ def spread_of(bench, workers, count):
         found = sorted((found[fd] - idle.get(fd, 0) for fd in found), reverse=True)[:workers]
         return found if sum(found) == count else None
     try:
-        return machine.wait_until(counted, f"{count} connections in the rings", 20)
+        return machine.wait_until(counted, f"{count} connections in the rings", 60)
     finally:
         for sock in sockets:
             sock.close()

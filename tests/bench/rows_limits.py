@@ -142,7 +142,7 @@ def row_7(bench):
     time.sleep(2)
     bench.store.kill()
     load.kill()  # it has nobody left to talk to
-    load.communicate(timeout=60)
+    load.communicate(timeout=300)
     start_times(bench, "after kill -9")
     bench.store.bench("--ops", "get", "--seconds", 2, "--verify", *options)
     bench.stop()

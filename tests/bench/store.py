@@ -129,7 +129,7 @@ class Store:
 
     # ---- asking ----
 
-    def request(self, method, path, timeout=10):
+    def request(self, method, path, timeout=60):
         """Status and body, (0, b"") when nobody answers."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
@@ -156,7 +156,7 @@ class Store:
         found.update(devices.requests_of(self.data))
         return found
 
-    def settle(self, seconds=30):
+    def settle(self, seconds=120):
         """Until nothing is left to do in the background."""
         def idle():
             delta = self.status()["delta"]
