@@ -59,7 +59,7 @@ static unsigned wait_and_poll(void (*done)(void *, struct bb_index_job *), void 
 {
     struct pollfd fd = {.fd = wake_fd, .events = POLLIN};
     uint64_t count;
-    assert_int_equal(poll(&fd, 1, 30000), 1);
+    assert_int_equal(poll(&fd, 1, 120000), 1);
     assert_int_equal(read(wake_fd, &count, sizeof(count)), sizeof(count));
     return bb_index_service_poll(service, done, context);
 }

@@ -52,7 +52,7 @@ static void note(struct bb_event *event, int result, bool more)
 static void wait_for(struct outcome *outcome, unsigned count)
 {
     while (outcome->count < count)
-        assert_true(bb_ring_turn(world.ring, 5000, NULL, NULL) > 0);
+        assert_true(bb_ring_turn(world.ring, 60000, NULL, NULL) > 0);
 }
 
 static void make_pair(int pair[2])
