@@ -503,6 +503,7 @@ void explore_open(struct explorer *explorer, struct rig *rig)
     explorer->nested_every = 512;
     explorer->copy_every = 4;
     explorer->second_every = 1;
+    explorer->read_every = 8;
     explorer->fsck_every = 8;
     begin(explorer);
 }

@@ -14,7 +14,8 @@
  * its index gives the same blocks at the same units with the same marks, and so does a rebuild
  * after the recovery. For some images: the engine serves and goes on; recovery and rebuild are cut
  * at each of their own requests, folds and writes of LMDB; an older copy of the index is refused,
- * or leads to the same blocks. And for each event: kill -9, a start, and a power cut behind it.
+ * or leads to the same blocks; a start that only reads shows the same and writes nothing. And for
+ * each event: kill -9, a start, and a power cut behind it.
  */
 #ifndef EXPLORE_H
 #define EXPLORE_H
@@ -27,6 +28,7 @@ struct explore_counts {
     uint64_t events, images, duplicates; /* duplicates: not counted again */
     uint64_t starts, rebuilds, engines, nested, dropped, kills, checks; /* checks: by bbfsck */
     uint64_t copies, refused; /* starts with an older copy of the index, those that were refused */
+    uint64_t readings;        /* starts that only read */
 };
 
 struct explorer {
@@ -42,6 +44,7 @@ struct explorer {
     bool nested_due;
     unsigned copy_every;   /* each n-th image is also started with an older copy of the index */
     unsigned second_every; /* each n-th image is started twice and rebuilt */
+    unsigned read_every;   /* each n-th image is also started to be read only */
     unsigned fsck_every;   /* each n-th image is checked before its start; each is after it */
     struct memindex *copy;
     uint32_t late_record; /* polls by which the next journal write is late, 0: as it comes */

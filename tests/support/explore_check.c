@@ -231,6 +231,9 @@ void check_image(struct explorer *explorer, const struct image *image)
     if (image->mem != NULL && number % explorer->copy_every == 0) {
         old_copy(explorer, image, &content);
     }
+    if (number % explorer->read_every == 0) {
+        check_read_only(explorer, image, &content);
+    }
     if (number % explorer->engine_every == 0 && crash_is(explorer, image)) {
         run_engine(explorer);
     }

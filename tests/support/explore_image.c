@@ -167,13 +167,15 @@ void explore_print_counts(const struct explore_counts *counts)
 {
     printf("%llu crash points, %llu images, %llu seen before, %llu kills, %llu starts, %llu "
            "rebuilds, %llu checks by bbfsck, %llu runs of the engine, %llu nested cuts, %llu old "
-           "copies of the index, %llu of them refused, %llu blocks dropped\n",
+           "copies of the index, %llu of them refused, %llu starts to be read only, %llu blocks "
+           "dropped\n",
            (unsigned long long)counts->events, (unsigned long long)counts->images,
            (unsigned long long)counts->duplicates, (unsigned long long)counts->kills,
            (unsigned long long)counts->starts, (unsigned long long)counts->rebuilds,
            (unsigned long long)counts->checks, (unsigned long long)counts->engines,
            (unsigned long long)counts->nested, (unsigned long long)counts->copies,
-           (unsigned long long)counts->refused, (unsigned long long)counts->dropped);
+           (unsigned long long)counts->refused, (unsigned long long)counts->readings,
+           (unsigned long long)counts->dropped);
     fflush(stdout);
 }
 

@@ -4,6 +4,7 @@
  *   explore.c        events, and which images they give     explore_image.c  images
  *   explore_check.c  what must hold of an image             explore_nested.c cuts of recoveries
  *   explore_blank.c  cuts of a rebuild onto a blank device
+ *   explore_read.c   the start that only reads
  */
 #ifndef EXPLORE_IMAGE_H
 #define EXPLORE_IMAGE_H
@@ -48,6 +49,10 @@ void check_answers(struct explorer *explorer, const struct image *image);
 /* The process dies and the machine lives: what the next start finds in the cache, and may have
  * shown to somebody, is there after a power cut too. */
 void check_kill(struct explorer *explorer);
+
+/* The start of --read-only: the same blocks, and nothing is written. */
+void check_read_only(struct explorer *explorer, const struct image *image,
+                     const struct bb_hash *wanted);
 
 void nested_recovery(struct explorer *explorer, const struct image *image,
                      const struct bb_hash *wanted);

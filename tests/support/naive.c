@@ -22,12 +22,17 @@ static int add(void *context, const struct bb_hash *hash, const struct bb_index_
     return 0;
 }
 
-void naive_content(struct memindex *mem, struct bb_hash *ret_content)
+void naive_content_of(const struct bb_index *index, struct bb_hash *ret_content)
 {
     struct content content;
     memset(&content, 0, sizeof(content));
-    struct bb_index index = memindex_index(mem);
-    int result = index.ops->scan(index.context, NULL, NULL, add, &content);
+    int result = index->ops->scan(index->context, NULL, NULL, add, &content);
     BB_ASSERT(result == 0);
     *ret_content = content.so_far;
+}
+
+void naive_content(struct memindex *mem, struct bb_hash *ret_content)
+{
+    struct bb_index index = memindex_index(mem);
+    naive_content_of(&index, ret_content);
 }

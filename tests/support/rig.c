@@ -252,6 +252,9 @@ static size_t buddy_size(const struct rig *rig)
 static int fill(struct rig *rig)
 {
     struct bb_index index = memindex_index(rig->mem);
+    if (rig->read_only) {
+        bb_replay_index(&rig->replay, &index);
+    }
     const struct bb_layout *layout = &rig->recovered.super.layout;
     uint64_t zone_units = bb_layout_zone_units_max(layout);
     size_t size = buddy_size(rig);
@@ -276,6 +279,7 @@ static int start_engine(struct rig *rig)
         .memory = rig->config.memory,
         .trim_idle_ms = rig->config.trim_idle_ms,
         .trim_age_ms = 1,
+        .replayed = rig->read_only ? &rig->replay.delta : NULL,
         .op_max = 4096,
         .port_count = rig->config.port_count,
         .context = rig,
@@ -344,8 +348,43 @@ int rig_start(struct rig *rig)
     return start_engine(rig);
 }
 
+int rig_start_read_only(struct rig *rig)
+{
+    BB_ASSERT(!rig->running);
+    struct bb_index index = memindex_index(rig->mem);
+    struct bb_recover_config config = {.io = bb_sim_io(rig->sim),
+                                       .index = &index,
+                                       .scratch = rig->scratch,
+                                       .scratch_size = RIG_SCRATCH_SIZE,
+                                       .no_flush = true};
+    size_t map_size =
+        bb_buddy_memory((uint32_t)(rig->config.device_size / rig->config.zone_size) + 1,
+                        rig->config.zone_size / BB_UNIT_SIZE);
+    int result = bb_arena_open(ARENA_SIZE + map_size, false, false, &rig->arena);
+    BB_ASSERT(result == 0);
+    rig->fatal = 0;
+    rig->running = rig->read_only = true;
+    result = bb_replay_run(&config, &rig->arena, rig->config.memory, &rig->replay, &rig->recovered,
+                           &rig->explain);
+    return result == 0 ? start_engine(rig) : result;
+}
+
+uint64_t rig_written(const struct rig *rig)
+{
+    const struct bb_sim_counts *counts = bb_sim_get_counts(rig->sim);
+    uint64_t written = memindex_fold_count(rig->mem);
+    for (unsigned class = 0; class < BB_IO_CLASS_COUNT; class ++) {
+        const size_t op_count = sizeof(counts->submitted[class]) / sizeof(uint64_t);
+        for (size_t op = 0; op < op_count; op++) {
+            written += op != BB_IO_READ ? counts->submitted[class][op] : 0;
+        }
+    }
+    return written;
+}
+
 void rig_drop(struct rig *rig)
 {
+    rig->read_only = false;
     if (rig->running) {
         bb_arena_close(&rig->arena);
         rig->running = false;

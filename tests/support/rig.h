@@ -20,6 +20,7 @@
 #include "bb/port.h"
 #include "bb/random.h"
 #include "bb/recover.h"
+#include "bb/replay.h"
 #include "bb/sim.h"
 #include "memindex.h"
 
@@ -101,6 +102,8 @@ struct rig {
     struct bb_hasher hasher;         /* the scrub's */
     struct bb_scrub_finding finding; /* the newest */
     uint64_t finding_count;
+    struct bb_replay replay; /* while it runs and only reads */
+    bool read_only;
     void *scratch; /* of recovery; each rig has its own: one may start inside another's request */
     struct bb_explain explain;
     uint64_t now_ms, wake_ms; /* wake_ms: when the engine wants its next turn */
@@ -128,6 +131,11 @@ void rig_close(struct rig *rig);
 int rig_start(struct rig *rig);
 /* Only the first part of it: rig->recovered. */
 int rig_recover(struct rig *rig);
+/* As bbd --read-only: nothing is written, rig->replay lies over the index; only GET and HEAD are for
+ * it. rig_stop or rig_drop ends it. */
+int rig_start_read_only(struct rig *rig);
+/* Requests to the device that are no reads, and folds of the index, so far. */
+uint64_t rig_written(const struct rig *rig);
 /* Rebuilds a lost index (memindex_wipe first); the next rig_start uses it. */
 int rig_rebuild(struct rig *rig);
 /* Forgets engine and requests, as when the process dies. What was in flight stays allowed both
