@@ -6,8 +6,8 @@ import socket
 import time
 
 import bbtest
-from bbstore import (EXIT_RESOURCE, KIB, MIB, Client, Skip, Store, equal, expect, hash_of, is_root,
-                     wait_until)
+from bbgroup import Group
+from bbstore import EXIT_RESOURCE, KIB, MIB, Client, Store, equal, expect, hash_of, is_root
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -111,52 +111,6 @@ def locked_memory():
             store.stop()
 
 
-class Group:
-    """A memory control group, of version 1 or 2."""
-
-    def __init__(self, limit):
-        name = f"bb-test-{os.getpid()}-{limit // MIB}"
-        first, second = "/sys/fs/cgroup/memory", "/sys/fs/cgroup"
-        version_1 = os.path.exists(os.path.join(first, "memory.limit_in_bytes"))
-        self.path = os.path.join(first if version_1 else second, name)
-        self.file = "memory.limit_in_bytes" if version_1 else "memory.max"
-        try:
-            os.mkdir(self.path)
-        except OSError as why:
-            raise Skip(f"no memory control group can be made here: {why}") from why
-        try:
-            with open(os.path.join(self.path, self.file), "w", encoding="ascii") as file:
-                file.write(str(limit))
-        except OSError as why:
-            os.rmdir(self.path)
-            raise Skip(f"no limit can be set on a control group here: {why}") from why
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        def gone():
-            try:
-                os.rmdir(self.path)
-            except OSError:
-                return False
-            return True
-        wait_until(gone, f"the end of {self.path}", 10, 0.05)
-
-    def prefix(self):
-        """Command that starts another one in the group."""
-        return ("/bin/sh", "-c", f'echo $$ >"{self.path}/cgroup.procs" && exec "$@"', "sh")
-
-    def most(self):
-        for name in ("memory.max_usage_in_bytes", "memory.peak"):
-            try:
-                with open(os.path.join(self.path, name), encoding="ascii") as file:
-                    return int(file.read()) / MIB
-            except OSError:
-                pass
-        return 0.0
-
-
 @bbtest.case("in a control group that has just enough memory it stays alive under load")
 def full_group():
     with Group(80 * MIB) as group:
@@ -167,7 +121,7 @@ def full_group():
                 store.bench("--ops", "put,get,delete", "--size", size, "--requests", count,
                             "--connections", connections)
             expect(store.process.poll() is None and store.process.pid == pid, "bbd was ended")
-            print(f"{group.most():.1f} MiB at most of 80")
+            group.no_one_was_killed()
             store.stop()
             store.check()
 
