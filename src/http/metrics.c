@@ -295,6 +295,17 @@ static void add_recovery(struct bb_sheet *sheet, const struct bb_shared *shared)
             atomic_load_explicit(&shared->fill_ms, memory_order_relaxed));
 }
 
+/* All of it, whether something listens with TLS or not: an expression that asks finds an answer. */
+static void add_tls(struct bb_sheet *sheet, const struct bb_shared *shared)
+{
+    const struct ssl_ctx_st *context = atomic_load_explicit(&shared->tls, memory_order_acquire);
+    gauge(sheet, "tls_connections_max", "Connections with TLS at a time; 0: nothing speaks it.",
+          shared->budget.tls_connections);
+    gauge(sheet, "tls_certificate_expiry_timestamp_seconds",
+          "When the certificate ends, in seconds since 1970; 0: there is none.",
+          context != NULL ? (uint64_t)bb_tls_context_expires(context) : 0);
+}
+
 void bb_metrics_write(struct bb_sheet *sheet, const struct bb_shared *shared,
                       const struct bb_store_status *status)
 {
@@ -314,6 +325,7 @@ void bb_metrics_write(struct bb_sheet *sheet, const struct bb_shared *shared,
     BB_COUNTERS(ADD_METRIC)
 #undef ADD_METRIC
     add_connections(sheet, shared);
+    add_tls(sheet, shared);
     if (status != NULL) {
         add_space(sheet, status);
         add_engine(sheet, status);

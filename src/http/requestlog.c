@@ -6,6 +6,7 @@
 
 #include "bb/log.h"
 #include "bb/worker.h"
+#include "tlsconn.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -13,6 +14,7 @@
 #include <stdio.h>
 
 #define PATH_SHOWN 160 /* the longest that is served has 76 bytes */
+#define TLS_SHOWN (BB_TLS_SUBJECT_MAX + 40u)
 
 static const char *const methods[] = {
     [BB_HTTP_GET] = "GET",   [BB_HTTP_HEAD] = "HEAD",     [BB_HTTP_PUT] = "PUT",
@@ -77,6 +79,7 @@ static void write_line(const struct bb_conn *conn, uint64_t took_us, bool slow)
     char peer[80];
     char stages[BB_STAGE_COUNT * 24] = "";
     char path[PATH_SHOWN + 1];
+    char tls[TLS_SHOWN];
     BB_ASSERT(conn->http.method <= BB_HTTP_REFUSED);
     name_peer(conn, peer, sizeof(peer));
     name_path(conn, path, sizeof(path));
@@ -84,10 +87,10 @@ static void write_line(const struct bb_conn *conn, uint64_t took_us, bool slow)
         list_stages(conn, stages, sizeof(stages));
     bb_log((slow ? BB_LOG_WARNING : BB_LOG_INFO) | BB_LOG_PRIVATE,
            "%srequest method=%s path=%s status=%d in=%zu out=%" PRIu64 " us=%" PRIu64
-           " peer=%s as=%s%s",
+           " peer=%s as=%s%s%s",
            slow ? "slow " : "", methods[conn->http.method], path, conn->status,
            conn->route.takes_body ? conn->body_len : 0, conn->reply_size, took_us, peer, conn->who,
-           stages);
+           bb_tlsconn_text(conn, tls, sizeof(tls)), stages);
 }
 
 void bb_request_log(struct bb_conn *conn, uint64_t took_us)

@@ -195,6 +195,10 @@ static void write_status(struct bb_sheet *sheet, const struct bb_shared *shared,
                  shared->controller_inline ? "true" : "false");
     bb_sheet_add(sheet, ",\"connections\":{\"open\":%u,\"max\":%u}", totals.open,
                  shared->budget.connections);
+    const struct ssl_ctx_st *tls = atomic_load_explicit(&shared->tls, memory_order_acquire);
+    if (tls != NULL)
+        bb_sheet_add(sheet, ",\"tls\":{\"connections_max\":%u,\"certificate_expires\":%" PRId64 "}",
+                     shared->budget.tls_connections, bb_tls_context_expires(tls));
     add_latency(sheet, shared);
     add_warnings(sheet);
     const char *comma = "";

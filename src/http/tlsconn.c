@@ -21,6 +21,8 @@
 #include "socket.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #define SPARE 16u /* sessions above the limit: those being ended */
@@ -301,6 +303,20 @@ void bb_tlsconn_turn(struct bb_tls_pool *pool)
         link->queued = false;
         pump(link->conn);
     }
+}
+
+char *bb_tlsconn_text(const struct bb_conn *conn, char *ret, size_t size)
+{
+    char subject[BB_TLS_SUBJECT_MAX];
+    ret[0] = '\0';
+    if (conn->tls == NULL)
+        return ret;
+    (void)bb_tls_subject(&conn->tls->tls, subject, sizeof(subject));
+    for (char *at = subject; (at = strchr(at, '"')) != NULL;)
+        *at = '?';
+    (void)snprintf(ret, size, subject[0] != '\0' ? " tls=%s subject=\"%s\"" : " tls=%s",
+                   bb_tls_version(&conn->tls->tls), subject);
+    return ret;
 }
 
 /* ---- requests and completions ---- */

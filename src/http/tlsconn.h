@@ -29,6 +29,9 @@ void bb_tlsconn_send(struct bb_conn *conn);
 void bb_tlsconn_cancel(struct bb_conn *conn);
 void bb_tlsconn_done(struct bb_event *event, int result, bool more);
 
+/* " tls=TLSv1.3 subject=\"/CN=backup\"" for a line about a request, empty without TLS. Returns ret.
+ */
+char *bb_tlsconn_text(const struct bb_conn *conn, char *ret, size_t size);
 /* Steps the connections for which something was there already. */
 void bb_tlsconn_turn(struct bb_tls_pool *pool);
 bool bb_tlsconn_has_work(const struct bb_tls_pool *pool);

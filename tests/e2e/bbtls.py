@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Certificates for tests, made by openssl(1): an authority and what it signs."""
+"""Certificates for tests, made by openssl(1): an authority and what it signs; clients with TLS."""
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 
-from bbtest import Skip
+from bbtest import Raw, Skip
 
 
 def _openssl(*arguments):
@@ -37,3 +39,81 @@ class Identity:
                      issuer.key, "-CAcreateserial", "-days", str(days), "-extfile", extensions,
                      "-out", self.certificate)
         os.chmod(self.key, 0o600)
+
+
+def context(authority, version=None, identity=None):
+    """For a client that trusts `authority` only."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.load_verify_locations(authority.certificate)
+    if version is not None:
+        made.minimum_version = made.maximum_version = version
+    if identity is not None:
+        made.load_cert_chain(identity.certificate, identity.key)
+    return made
+
+
+class Tls(Raw):
+    """Raw, with TLS between."""
+
+    def __init__(self, port, made, **kwargs):
+        super().__init__(port, **kwargs)
+        self.sock = made.wrap_socket(self.sock, server_hostname="localhost",
+                                     suppress_ragged_eofs=False)
+
+    def certificate(self):
+        return self.sock.getpeercert(binary_form=True)
+
+
+class Slow:
+    """A client whose records are sent by hand."""
+
+    def __init__(self, port, made, timeout=60):
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.arrived, self.leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = made.wrap_bio(self.arrived, self.leaving, server_hostname="localhost")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.sock.close()
+
+    def hello(self):
+        """The bytes of a ClientHello."""
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        return self.leaving.read()
+
+    def _more(self):
+        data = self.sock.recv(1 << 16)
+        if data:
+            self.arrived.write(data)
+        else:
+            self.arrived.write_eof()
+
+    def until(self, action):
+        """Repeats it until it waits for nothing; its result."""
+        while True:
+            try:
+                result = action()
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.leaving.read())
+                self._more()
+                continue
+            self.sock.sendall(self.leaving.read())
+            return result
+
+    def to_the_end(self):
+        """What is received until the server says that nothing follows, and closes."""
+        received = b""
+        while True:
+            try:
+                data = self.until(lambda: self.tls.read(1 << 16))
+            except ssl.SSLZeroReturnError:
+                return received
+            if not data:  # close_notify, too
+                return received
+            received += data
