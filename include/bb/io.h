@@ -89,5 +89,7 @@ BB_MUST_USE int bb_io_read(struct bb_io *io, enum bb_io_class class, uint64_t of
 BB_MUST_USE int bb_io_write(struct bb_io *io, enum bb_io_class class, uint64_t offset,
                             const void *buf, uint32_t size);
 BB_MUST_USE int bb_io_flush(struct bb_io *io);
+BB_MUST_USE int bb_io_discard(struct bb_io *io, enum bb_io_class class, uint64_t offset,
+                              uint32_t size);
 
 #endif

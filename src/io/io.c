@@ -92,6 +92,11 @@ int bb_io_write(struct bb_io *io, enum bb_io_class class, uint64_t offset, const
     return run(io, BB_IO_WRITE, class, offset, (void *)(uintptr_t)buf, size);
 }
 
+int bb_io_discard(struct bb_io *io, enum bb_io_class class, uint64_t offset, uint32_t size)
+{
+    return run(io, BB_IO_DISCARD, class, offset, NULL, size);
+}
+
 int bb_io_flush(struct bb_io *io)
 {
     return run(io, BB_IO_FLUSH, BB_IO_BARRIER, 0, NULL, 0);
