@@ -58,7 +58,9 @@ bb_packages_install()
             chmod 755 "$BB_POLICY"
         fi
         export DEBIAN_FRONTEND=noninteractive
-        apt-get update -qq && apt-get install -qq --yes --no-install-recommends "${missing[@]}"
+        patient=(-o Acquire::Retries=5 -o DPkg::Lock::Timeout=300) # another may hold the lock
+        apt-get update -qq "${patient[@]}" &&
+            apt-get install -qq --yes --no-install-recommends "${patient[@]}" "${missing[@]}"
     ) </dev/null || true # what counts is what is installed now
     mapfile -t missing < <(bb_packages_missing "$@")
     if [ "${#missing[@]}" -gt 0 ]; then
