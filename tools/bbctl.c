@@ -66,6 +66,18 @@ static bool take_ca(struct bb_ctl_options *options, const char *value)
     return value[0] != '\0';
 }
 
+static bool take_certificate(struct bb_ctl_options *options, const char *value)
+{
+    options->certificate = value;
+    return value[0] != '\0';
+}
+
+static bool take_key(struct bb_ctl_options *options, const char *value)
+{
+    options->key = value;
+    return value[0] != '\0';
+}
+
 static bool take_json(struct bb_ctl_options *options, const char *value)
 {
     (void)value;
@@ -152,6 +164,8 @@ static const struct argument arguments[] = {
     {"url", "URL", take_url, "reach it by http://HOST:PORT or https: instead"},
     {"token-file", "FILE", take_token_file, "file with the token to present"},
     {"ca", "FILE", take_ca, "verify https by this authority's certificate (the system's)"},
+    {"certificate", "FILE", take_certificate, "certificate to present to https servers"},
+    {"key", "FILE", take_key, "its key"},
     {"json", NULL, take_json, "one JSON object instead of a table"},
     {"after", "HASH", take_after, "list, copy: only what comes behind this hash"},
     {"limit", "N", take_limit, "list: at most N blocks"},
@@ -280,6 +294,23 @@ int bb_ctl_refused(const struct bb_ctl_reply *reply)
     return reply->status == 503 ? BB_CTL_DEGRADED : BB_CTL_FAILED;
 }
 
+static int prepare_tls(const struct bb_ctl_options *options)
+{
+    if ((options->certificate == NULL) != (options->key == NULL)) {
+        bb_ctl_complain("--certificate and --key belong together");
+        return BB_CTL_USAGE;
+    }
+    if (options->ca != NULL && bb_ctl_tls_trust(options->ca) != 0) {
+        bb_ctl_complain("--ca: %s has no certificate in PEM", options->ca);
+        return BB_CTL_FAILED;
+    }
+    if (options->key == NULL || bb_ctl_tls_present(options->certificate, options->key) == 0)
+        return BB_CTL_OK;
+    bb_ctl_complain("--certificate, --key: %s and %s are no certificate and its key in PEM",
+                    options->certificate, options->key);
+    return BB_CTL_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     struct bb_ctl_options options = {.socket = BB_CTL_SOCKET, .scopes = "read", .connections = 8};
@@ -295,11 +326,10 @@ int main(int argc, char **argv)
     const struct command *command = find_command(argc, argv);
     if (command == NULL)
         return usage(stderr, BB_CTL_USAGE);
-    if (options.ca != NULL && bb_ctl_tls_trust(options.ca) != 0) {
-        bb_ctl_complain("--ca: %s has no certificate in PEM", options.ca);
-        return BB_CTL_FAILED;
-    }
-    int code = command->run(&options, argv + optind + 1);
+    int code = prepare_tls(&options);
+    if (code != BB_CTL_OK)
+        return code;
+    code = command->run(&options, argv + optind + 1);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         bb_ctl_complain("standard output: %s", strerror(errno));
         return BB_CTL_FAILED;

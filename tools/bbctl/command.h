@@ -26,6 +26,7 @@ enum bb_ctl_exit {
 
 struct bb_ctl_options {
     const char *socket, *url, *token_file; /* url NULL: by the socket */
+    const char *certificate, *key;         /* for https servers that want one; NULL: none */
     const char *ca;                        /* for https; NULL: the system's authorities */
     bool json;
     const char *after;                   /* list, copy: NULL from the start */

@@ -12,10 +12,10 @@
 #include <pthread.h>
 #include <signal.h>
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_once_t once = PTHREAD_ONCE_INIT, trust_once = PTHREAD_ONCE_INIT;
 static SSL_CTX *context;
-static const char *trusted; /* NULL: the system's */
-static bool trust_failed;
+static bool system_trusted; /* the system's authorities are in the context */
+static bool own_trusted;    /* instead of them, those of a file */
 
 static void make_context(void)
 {
@@ -25,16 +25,37 @@ static void make_context(void)
         return;
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     (void)SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
-    trust_failed = trusted != NULL ? SSL_CTX_load_verify_file(context, trusted) != 1
-                                   : SSL_CTX_set_default_verify_paths(context) != 1;
+}
+
+static void trust_system(void)
+{
+    if (!own_trusted)
+        system_trusted = SSL_CTX_set_default_verify_paths(context) == 1;
+}
+
+/* The context; NULL: no memory. */
+static SSL_CTX *get_context(void)
+{
+    (void)pthread_once(&once, make_context);
+    return context;
 }
 
 int bb_ctl_tls_trust(const char *ca_file)
 {
-    BB_ASSERT(context == NULL);
-    trusted = ca_file;
-    (void)pthread_once(&once, make_context);
-    return context == NULL || trust_failed ? -1 : 0;
+    if (get_context() == NULL)
+        return -1;
+    BB_ASSERT(!system_trusted);
+    own_trusted = SSL_CTX_load_verify_file(context, ca_file) == 1;
+    return own_trusted ? 0 : -1;
+}
+
+int bb_ctl_tls_present(const char *certificate_file, const char *key_file)
+{
+    bool good = get_context() != NULL &&
+                SSL_CTX_use_certificate_chain_file(context, certificate_file) == 1 &&
+                SSL_CTX_use_PrivateKey_file(context, key_file, SSL_FILETYPE_PEM) == 1 &&
+                SSL_CTX_check_private_key(context) == 1;
+    return good ? 0 : -1;
 }
 
 /* The certificate must be for this name, or, when it is one, for this address. */
@@ -55,15 +76,19 @@ static const char *reason(const SSL *session)
     if (verdict != X509_V_OK)
         return X509_verify_cert_error_string(verdict);
     unsigned long error = ERR_peek_last_error();
+    if (ERR_GET_REASON(error) == SSL_R_WRONG_VERSION_NUMBER)
+        return "what answers speaks no TLS";
     const char *text = error != 0 ? ERR_reason_error_string(error) : NULL;
-    return text != NULL ? text : "the TLS handshake broke off: is https spoken there?";
+    return text != NULL ? text : "the TLS handshake broke off";
 }
 
 int bb_ctl_tls_open(int fd, const char *host, SSL **ret_session, const char **ret_why)
 {
     *ret_why = "no memory for TLS, or no certificate authorities";
-    (void)pthread_once(&once, make_context);
-    if (context == NULL || trust_failed)
+    if (get_context() == NULL)
+        return -1;
+    (void)pthread_once(&trust_once, trust_system);
+    if (!system_trusted && !own_trusted)
         return -1;
     SSL *session = SSL_new(context);
     if (session == NULL)
@@ -93,8 +118,10 @@ static int failure(SSL *session, int result)
         return -ECONNRESET;
     case SSL_ERROR_SYSCALL:
         return errno != 0 ? -errno : -ECONNRESET;
-    default:
-        return -ECONNRESET; /* an alert, or a stream that is none */
+    default: /* an alert, or a stream that is none */
+        if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED)
+            return -ENOKEY;
+        return -ECONNRESET;
     }
 }
 

@@ -12,9 +12,11 @@
 
 struct ssl_st;
 
-/* Once, before the first session and before there are threads, for a certificate authority of one's
- * own: certificates are verified by this file (PEM) instead of by those of the system. 0 or -1. */
+/* Before the first session and before there are threads, for a certificate authority of one's own:
+ * certificates are verified by this file (PEM) instead of by those of the system. 0 or -1. */
 BB_MUST_USE int bb_ctl_tls_trust(const char *ca_file);
+/* At the same time, for servers that want a certificate: that, and its key (PEM). 0 or -1. */
+BB_MUST_USE int bb_ctl_tls_present(const char *certificate_file, const char *key_file);
 
 /* Handshake on a connected socket, which stays the caller's. 0 or -1, *ret_why is a static text
  * then. SIGPIPE is ignored from the first one on. */
