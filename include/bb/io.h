@@ -64,6 +64,7 @@ struct bb_io {
     uint32_t discard_granularity; /* bytes: what begins or ends between multiples of it is kept */
     uint64_t discard_max;         /* bytes that a discard should have at most; 0: impossible here */
     uint32_t in_flight;           /* submitted and not done */
+    uint32_t data_writes;         /* of these, writes of class BB_IO_DATA */
 };
 
 /* Queues a request; it reaches the device at the latest in the next poll. */

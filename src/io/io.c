@@ -23,6 +23,11 @@ void bb_io_prepare(struct bb_io_request *request, enum bb_io_op op, enum bb_io_c
         .op = op, .class = class, .offset = offset, .buf = buf, .size = size, .done = done};
 }
 
+static bool is_data_write(const struct bb_io_request *request)
+{
+    return request->op == BB_IO_WRITE && request->class == BB_IO_DATA;
+}
+
 void bb_io_submit(struct bb_io *io, struct bb_io_request *request)
 {
     BB_ASSERT(request->op >= BB_IO_READ);
@@ -44,6 +49,7 @@ void bb_io_submit(struct bb_io *io, struct bb_io_request *request)
     request->next = NULL;
     request->pieces_left = 0;
     io->in_flight++;
+    io->data_writes += is_data_write(request);
     io->ops->submit(io, request);
 }
 
@@ -57,6 +63,7 @@ void bb_io_finish(struct bb_io *io, struct bb_io_request *request, int32_t resul
     BB_ASSERT(io->in_flight > 0);
     BB_ASSERT(result <= 0);
     io->in_flight--;
+    io->data_writes -= is_data_write(request);
     request->result = result;
     request->done(request);
 }

@@ -356,6 +356,7 @@ struct bb_sim *bb_sim_clone(const struct bb_sim *sim)
     struct bb_sim *clone = must(malloc(sizeof(*clone)));
     *clone = *sim;
     clone->io.in_flight = 0;
+    clone->io.data_writes = 0;
     clone->poll_depth = 0;
     clone->cut_number = 0;
     clone->fault = NULL;
@@ -463,6 +464,7 @@ static void restart(struct bb_sim *sim)
     sim->cut_number = 0;
     sim->submitted = 0;
     sim->io.in_flight = 0;
+    sim->io.data_writes = 0;
     sim->counts = (struct bb_sim_counts){0};
 }
 

@@ -22,6 +22,7 @@
 #include <errno.h>
 
 #define BB_IDLE_RECORD_MS 50u
+#define BB_WINDOW_PATIENCE 8u /* turns; more gain nothing, fewer gain less */
 #define BB_IDLE_CHECKPOINT_MS 5000u
 #define BB_FULL_CHECKPOINT_MS 5000u /* until a full index is tried again */
 #define BB_EXISTS_MAX 10000u
@@ -76,6 +77,7 @@ struct journal {
     struct bb_op_list window_ops, flight_ops;
     uint64_t quiet_since_ms; /* last time an item was appended */
     bool stuck;              /* ring has no room for the open window */
+    unsigned patience;       /* turns that the open window may still wait for data on its way */
     uint8_t *buffer;
     struct bb_io_request request;
     struct flush_waiter waiter;
@@ -260,6 +262,8 @@ uint64_t journal_window_sequence(const struct bb_store *store);
 uint64_t journal_used_units(const struct bb_store *store);
 uint64_t journal_units_since_anchor(const struct bb_store *store);
 bool journal_is_quiet(const struct bb_store *store);
+/* Items wait for others: a turn is wanted soon even if nothing happens. */
+bool journal_waits(const struct bb_store *store);
 bool journal_idle_due(const struct bb_store *store);
 
 /* checkpoint.c */

@@ -2,7 +2,7 @@
  * Commit windows: items that arrive while a record is on its way form the next one. Owner: the
  * controller.
  *
- *   IDLE --items, anchor or watermark due, and room in the ring--> WRITING
+ *   IDLE --items (and no more about to come), anchor or watermark due, and room--> WRITING
  *   WRITING --record complete--> FLUSHING (waits for a flush submitted from here on)
  *   FLUSHING --flush complete--> IDLE: D advances, replies go out, extents of DELETEs become free
  *
@@ -200,6 +200,24 @@ static void record_written(struct bb_io_request *request)
     flusher_want(store, &store->journal.waiter, window_flushed);
 }
 
+/* Writes of data that are on their way when a flush ends will be done soon, often before the next
+ * record could be: a window that goes out without them makes them wait for two flushes instead of
+ * one. So it waits a few turns for them, as PostgreSQL does with commit_delay and commit_siblings;
+ * with nothing on its way, a single writer's case, not at all. Sees the writes of the controller's
+ * own ring: where the controller has a thread of its own there are none. */
+static bool window_waits(struct bb_store *store, uint32_t items)
+{
+    struct journal *journal = &store->journal;
+    if (items == 0 || items == BB_RECORD_ITEMS_MAX || store->stopping) {
+        return false;
+    }
+    if (store->config.io->data_writes == 0 || journal->patience == 0) {
+        return false;
+    }
+    journal->patience--;
+    return true;
+}
+
 /* Chooses how many items go out and where. False: nothing can be written now. */
 static bool record_place(struct bb_store *store, uint32_t *items, uint64_t *ret_position)
 {
@@ -301,6 +319,9 @@ void journal_turn(struct bb_store *store)
     if (items == 0 && !journal->anchor_due && !idle_record_due(store)) {
         return;
     }
+    if (window_waits(store, items)) {
+        return;
+    }
     uint64_t position;
     uint32_t wanted = items;
     journal->stuck = !record_place(store, &items, &position);
@@ -319,6 +340,7 @@ void journal_turn(struct bb_store *store)
         if (store->config.windowed != NULL && journal->flight_ops.head != NULL)
             store->config.windowed(store->config.context, journal->flight_ops.head);
         journal->window_first = store->delta.end;
+        journal->patience = BB_WINDOW_PATIENCE;
         store->retry = true; /* the new window has room */
         if (items > 0) {
             journal->last_item_sequence = journal->last.sequence;
@@ -334,6 +356,12 @@ bool journal_is_quiet(const struct bb_store *store)
 {
     return store->journal.state == JOURNAL_IDLE && window_items(store) == 0 &&
            !store->journal.anchor_due;
+}
+
+bool journal_waits(const struct bb_store *store)
+{
+    return store->journal.state == JOURNAL_IDLE && window_items(store) > 0 &&
+           !store->journal.stuck;
 }
 
 bool journal_idle_due(const struct bb_store *store)

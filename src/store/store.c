@@ -243,6 +243,9 @@ static int next_deadline(const struct bb_store *store)
     if (store->fatal != 0 || journal->state != JOURNAL_IDLE) {
         return -1;
     }
+    if (journal_waits(store)) {
+        return 1;
+    }
     uint64_t quiet = store->now_ms - journal->quiet_since_ms, due;
     if (journal_idle_due(store)) {
         due = BB_IDLE_RECORD_MS;
