@@ -79,7 +79,7 @@ static const char *reason(const SSL *session)
     if (ERR_GET_REASON(error) == SSL_R_WRONG_VERSION_NUMBER)
         return "what answers speaks no TLS";
     const char *text = error != 0 ? ERR_reason_error_string(error) : NULL;
-    return text != NULL ? text : "the TLS handshake broke off";
+    return text != NULL ? text : "the TLS handshake broke off: is TLS spoken there?";
 }
 
 int bb_ctl_tls_open(int fd, const char *host, SSL **ret_session, const char **ret_why)
