@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"verify", "HASH", 1, 1, bb_ctl_verify, "fetch a block and compare it with its name"},
     {"copy", "FROM TO", 2, 2, bb_ctl_copy, "all blocks of one running store into another"},
     {"trim", "[WORD]", 0, 1, bb_ctl_trim, "discard free space; start, stop, status: no waiting"},
+    {"scrub", "WORD", 1, 1, bb_ctl_scrub, "start, pause or status: everything is read again"},
     {"config", "", 0, 0, bb_ctl_config, "effective configuration of the daemon"},
     {"probe", "DEVICE", 1, 1, bb_ctl_probe, "which store a device or file belongs to"},
     {"token", "new", 1, 1, bb_ctl_token, "make a token and the line for the tokens file"},

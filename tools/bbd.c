@@ -414,6 +414,9 @@ static int start(struct daemon *daemon, const struct bb_budget *budget)
         .runtime_dir = daemon->run_dir,
         .store = daemon->settings.config.store[0] != '\0' ? daemon->settings.config.store : NULL,
         .budget = *budget,
+        .scrub = {.days = (uint32_t)number(daemon, BB_OPTION_SCRUB_DAYS),
+                  .rate = number(daemon, BB_OPTION_SCRUB_RATE),
+                  .share = (uint32_t)number(daemon, BB_OPTION_SCRUB_SHARE)},
         .read_only = number(daemon, BB_OPTION_READ_ONLY) != 0,
         .trim_idle_ms = trim_idle_ms(daemon),
     };

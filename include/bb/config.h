@@ -20,7 +20,7 @@
 #define BB_CONFIG_PATH "/etc/buddy-blocks/buddy-blocks.conf"
 #define BB_CONFIG_TEXT_MAX 16384u
 #define BB_CONFIG_STORE_MAX 64 /* sections [store UUID] in a file */
-#define BB_CONFIG_SENTENCE_MAX 512u
+#define BB_CONFIG_SENTENCE_MAX 640u
 #define BB_CONFIG_PAGE_MAX 24576u /* what bb_config_json writes at most */
 
 enum bb_config_source {

@@ -38,6 +38,8 @@ enum bb_question {
     BB_QUESTION_CHUNKS,
     BB_QUESTION_TRIM_START, /* no question: carried out, -> result */
     BB_QUESTION_TRIM_STOP,
+    BB_QUESTION_SCRUB_START, /* no question: carried out, and the status then */
+    BB_QUESTION_SCRUB_PAUSE,
 };
 
 struct bb_status_request {

@@ -40,6 +40,12 @@ enum bb_option_reload { BB_OPTION_RESTART, BB_OPTION_LIVE };
       "rescue: serve reads from devices that nothing is written to")                               \
     x(TRIM_IDLE, "store", "trim-idle", TIME, "TIME", "0", 0, 604800000, RESTART,                   \
       "discard what was free for so long; 0: only when bbctl trim says so")                        \
+    x(SCRUB_DAYS, "store", "scrub-days", COUNT, "DAYS", "30", 0, 3650, RESTART,                    \
+      "in which all blocks are read again and compared; 0: when bbctl scrub says so")              \
+    x(SCRUB_RATE, "store", "scrub-rate", SIZE, "SIZE", "8M", 0, 1073741824, RESTART,               \
+      "bytes per second that this may read; 0: never")                                             \
+    x(SCRUB_SHARE, "store", "scrub-share", COUNT, "PERCENT", "10", 1, 100, RESTART,                \
+      "of the time that this may wait for the device")                                             \
     x(LISTEN, "server", "listen", LIST, "ADDR:PORT|unix:PATH", "127.0.0.1:10001 [::1]:10001",      \
       0, 16, RESTART, "addresses and unix sockets to serve")                                       \
     x(LISTEN_TLS, "server", "listen-tls", LIST, "ADDR:PORT", "", 0, 16, RESTART,                   \

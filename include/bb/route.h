@@ -10,6 +10,7 @@
  *   /status/zones          GET HEAD              how full they are
  *   /status/zones/<n>      GET HEAD              and the chunks of one
  *   /trim/start /trim/stop POST                  discarding what is free
+ *   /scrub/start /scrub/pause  POST          reading everything again
  *   /                      GET HEAD              the status page
  */
 #ifndef BB_ROUTE_H
@@ -34,6 +35,8 @@ enum bb_route_op {
     BB_ROUTE_CONFIG, /* the effective settings, for admin */
     BB_ROUTE_TRIM_START,
     BB_ROUTE_TRIM_STOP,
+    BB_ROUTE_SCRUB_START,
+    BB_ROUTE_SCRUB_PAUSE,
     BB_ROUTE_PAGE, /* the status page: no data in it, it asks for them */
 };
 

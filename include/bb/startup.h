@@ -19,9 +19,10 @@ struct bb_startup_config {
     const struct bb_device *index;
     const char *runtime_dir;
     struct bb_budget budget;
-    const char *store; /* UUID that the store must have, or NULL */
-    bool read_only;    /* nothing is written: the journal is replayed in memory */
     uint64_t trim_idle_ms;
+    const char *store;            /* UUID that the store must have, or NULL */
+    struct bb_scrub_config scrub; /* days, rate and share; the rest is set here */
+    bool read_only;               /* nothing is written: the journal is replayed in memory */
 };
 
 /* Takes the memory only. */

@@ -48,6 +48,8 @@ static const struct bb_verb verbs[] = {
     [BB_ROUTE_CONFIG] = {bb_settings_begin, bb_settings_step, NULL},
     [BB_ROUTE_TRIM_START] = {bb_trim_begin, bb_trim_step, NULL},
     [BB_ROUTE_TRIM_STOP] = {bb_trim_begin, bb_trim_step, NULL},
+    [BB_ROUTE_SCRUB_START] = {bb_scrub_begin, bb_scrub_step, NULL},
+    [BB_ROUTE_SCRUB_PAUSE] = {bb_scrub_begin, bb_scrub_step, NULL},
     [BB_ROUTE_PAGE] = {bb_page_begin, NULL, NULL},
 };
 

@@ -13,6 +13,7 @@
 #include "bb/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <semaphore.h>
 
@@ -142,9 +143,26 @@ static void windowed(void *context, const struct bb_op *ops)
     uint64_t now_us = bb_clock_us();
     uint64_t count = 0;
     for (const struct bb_op *op = ops; op != NULL; op = op->next, count++)
-        bb_buckets_add(&control->measured.window_wait,
-                       now_us > op->arrived_us ? now_us - op->arrived_us : 0);
+        if (op->arrived_us != 0) /* not one of the engine's own */
+            bb_buckets_add(&control->measured.window_wait,
+                           now_us > op->arrived_us ? now_us - op->arrived_us : 0);
     bb_buckets_add(&control->measured.window_items, count);
+}
+
+static void found(void *context, const struct bb_scrub_finding *finding)
+{
+    static const char *const outcomes[BB_SCRUB_OUTCOME_COUNT] = {
+        [BB_SCRUB_REPAIRED] = "written anew",
+        [BB_SCRUB_MARKED] = "marked: store it again",
+        [BB_SCRUB_LEFT] = "left as it is: stop the server and run bbfsck"};
+    static const struct bb_hash none;
+    char hex[BB_HASH_HEX_SIZE];
+    (void)context;
+    bb_hash_to_hex(&finding->hash, hex);
+    bool named = !bb_hash_equal(&finding->hash, &none);
+    bb_log(BB_LOG_WARNING, "scrub: %s%s%.*s, page %" PRIu64 ", unit %" PRIu64 ", %s",
+           bb_scrub_kind_text(finding->kind), named ? ": " : "", named ? BB_HASH_HEX_SIZE : 0, hex,
+           finding->page, finding->unit, outcomes[finding->outcome]);
 }
 
 static void fatal(void *context, int error, const char *what)
@@ -183,6 +201,7 @@ static int carry_out_open(struct bb_control *control, const struct command *comm
     config->reply = reply;
     config->recall = recall;
     config->windowed = windowed;
+    config->scrub.found = found;
     config->fatal = fatal;
     return bb_store_open(config, &control->store);
 }
@@ -261,6 +280,10 @@ static void answer(struct bb_control *control, struct bb_status_request *request
         request->result = bb_store_trim_start(control->store);
     else if (request->question == BB_QUESTION_TRIM_STOP)
         bb_store_trim_stop(control->store);
+    if (request->question == BB_QUESTION_SCRUB_START)
+        bb_scrub_start(control->store);
+    else if (request->question == BB_QUESTION_SCRUB_PAUSE)
+        bb_scrub_pause(control->store);
     bb_store_get_status(control->store, &request->status);
     if (request->question != BB_QUESTION_ZONES && request->question != BB_QUESTION_CHUNKS)
         return;

@@ -49,6 +49,8 @@ static unsigned needs(const struct bb_gate *gate, const struct bb_route *route)
     case BB_ROUTE_CONFIG:
     case BB_ROUTE_TRIM_START:
     case BB_ROUTE_TRIM_STOP:
+    case BB_ROUTE_SCRUB_START:
+    case BB_ROUTE_SCRUB_PAUSE:
         return BB_SCOPE_ADMIN;
     }
     return BB_SCOPE_ADMIN;

@@ -271,6 +271,32 @@ static void add_engine(struct bb_sheet *sheet, const struct bb_store_status *sta
     counter(sheet, "trim_failed_discards", "Discards that failed.", status->trim.failed);
 }
 
+static void add_scrub(struct bb_sheet *sheet, const struct bb_scrub_status *scrub)
+{
+    static const char *const outcomes[BB_SCRUB_OUTCOME_COUNT] = {
+        [BB_SCRUB_REPAIRED] = "repaired", [BB_SCRUB_MARKED] = "marked", [BB_SCRUB_LEFT] = "left"};
+    gauge(sheet, "scrub_running", "1 while the scrub reads.", scrub->rate > 0 ? 1 : 0);
+    gauge(sheet, "scrub_page", "Descriptor page that the scrub has come to.", scrub->page);
+    gauge(sheet, "scrub_pages", "Descriptor pages of the zones in use.", scrub->page_count);
+    gauge(sheet, "scrub_rate_bytes", "Bytes per second that it aims at.", scrub->rate);
+    counter(sheet, "scrub_blocks", "Blocks that it hashed and found sound.", scrub->blocks);
+    counter(sheet, "scrub_bytes", "Bytes of them.", scrub->bytes);
+    gauge(sheet, "scrub_passes", "Passes completed in the life of the index.", scrub->row.passes);
+    gauge(sheet, "scrub_pass_findings", "What it found in this pass.", scrub->row.pass_findings);
+    gauge(sheet, "scrub_last_pass_timestamp_seconds", "End of its newest pass; 0: none yet.",
+          scrub->row.last_ended_s);
+    gauge(sheet, "scrub_last_clean_pass_timestamp_seconds",
+          "End of its newest pass without findings; 0: none yet.", scrub->row.last_clean_s);
+    family(sheet, "scrub_findings_total", "counter", "What it found, by kind.");
+    for (unsigned i = 0; i < BB_SCRUB_KIND_COUNT; i++)
+        bb_sheet_add(sheet, "bb_scrub_findings_total{kind=\"%s\"} %" PRIu64 "\n",
+                     bb_scrub_kind_name((enum bb_scrub_kind)i), scrub->findings[i]);
+    family(sheet, "scrub_outcomes_total", "counter", "What became of it.");
+    for (unsigned i = 0; i < BB_SCRUB_OUTCOME_COUNT; i++)
+        bb_sheet_add(sheet, "bb_scrub_outcomes_total{outcome=\"%s\"} %" PRIu64 "\n", outcomes[i],
+                     scrub->outcomes[i]);
+}
+
 static void add_recovery(struct bb_sheet *sheet, const struct bb_shared *shared)
 {
     const struct bb_recovered *recovered =
@@ -329,6 +355,7 @@ void bb_metrics_write(struct bb_sheet *sheet, const struct bb_shared *shared,
     if (status != NULL) {
         add_space(sheet, status);
         add_engine(sheet, status);
+        add_scrub(sheet, &status->scrub);
     }
     add_recovery(sheet, shared);
     add_requests(sheet, shared);

@@ -24,6 +24,8 @@ enum resource {
     RESOURCE_CONFIG,
     RESOURCE_TRIM_START,
     RESOURCE_TRIM_STOP,
+    RESOURCE_SCRUB_START,
+    RESOURCE_SCRUB_PAUSE,
     RESOURCE_PAGE,
     RESOURCE_NONE,
 };
@@ -51,6 +53,8 @@ static const struct {
     [RESOURCE_CONFIG] = {"/config", "GET, HEAD", READS, BB_ROUTE_CONFIG},
     [RESOURCE_TRIM_START] = {"/trim/start", "POST", BIT(POST), BB_ROUTE_TRIM_START},
     [RESOURCE_TRIM_STOP] = {"/trim/stop", "POST", BIT(POST), BB_ROUTE_TRIM_STOP},
+    [RESOURCE_SCRUB_START] = {"/scrub/start", "POST", BIT(POST), BB_ROUTE_SCRUB_START},
+    [RESOURCE_SCRUB_PAUSE] = {"/scrub/pause", "POST", BIT(POST), BB_ROUTE_SCRUB_PAUSE},
     [RESOURCE_PAGE] = {"/", "GET, HEAD", READS, BB_ROUTE_PAGE},
 #undef READS
 #undef BIT

@@ -17,6 +17,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define ENGINE_EXTRA ((size_t)16 << 20) /* address space beside the delta; touched as needed */
 #define JOB_MAX 64u
@@ -34,6 +35,7 @@ struct bb_startup {
     struct bb_arena buddy_arena;
     struct bb_index_service *service;
     struct bb_store_config store;
+    struct bb_hasher hasher; /* the scrub's; opened with the store */
     uint64_t notified_ms;
     const char *notified_step;
     _Atomic bool cancelled;
@@ -253,6 +255,28 @@ static int recover(struct bb_startup *startup)
     return check_store(startup);
 }
 
+/* What the scrub needs beside the settings. */
+static int prepare_scrub(struct bb_startup *startup)
+{
+    struct bb_store_config *store = &startup->store;
+    struct bb_index_state state;
+    struct timespec now;
+    store->scrub = startup->config.scrub;
+    if (startup->config.read_only || store->scrub.rate == 0)
+        return 0;
+    int error = startup->index.ops->state(startup->index.context, &state);
+    if (error == 0)
+        error = bb_hasher_open(&startup->hasher);
+    if (error != 0)
+        return failed(error, "scrub");
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t unix_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    store->scrub.unix_ms = unix_ms - bb_min_u64(unix_ms, bb_clock_ms());
+    store->scrub.hasher = &startup->hasher;
+    store->scrub_row = state.scrub;
+    return 0;
+}
+
 static int open_store(struct bb_startup *startup)
 {
     struct bb_control *control = bb_server_shared(startup->config.server)->control;
@@ -280,6 +304,9 @@ static int open_store(struct bb_startup *startup)
         .trim_age_ms = BB_TRIM_AGE_MS,
         .replayed = startup->config.read_only ? &startup->replay.delta : NULL,
     };
+    error = prepare_scrub(startup);
+    if (error != 0)
+        return error;
     error = bb_control_open_store(control, &startup->store, startup->service);
     if (error != 0)
         return failed(error, "engine");
@@ -385,6 +412,8 @@ void bb_startup_close(struct bb_startup *startup)
         bb_index_service_stop(startup->service);
     if (startup->lmdb != NULL)
         bb_lmdb_close(startup->lmdb);
+    if (startup->hasher.context != NULL)
+        bb_hasher_close(&startup->hasher);
     bb_arena_close(&startup->buddy_arena);
     struct bb_arena arena = startup->arena; /* which this stands in */
     bb_arena_close(&arena);

@@ -123,6 +123,33 @@ static void add_trim(struct bb_sheet *sheet, const struct bb_trim_status *trim)
                  trim->all_units * BB_UNIT_SIZE);
 }
 
+static void add_scrub(struct bb_sheet *sheet, const struct bb_scrub_status *scrub)
+{
+    const char *state = !scrub->enabled   ? "off"
+                        : scrub->paused   ? "paused"
+                        : scrub->hurried  ? "hurried"
+                        : scrub->rate > 0 ? "running"
+                                          : "waiting";
+    bb_sheet_add(sheet,
+                 ",\"scrub\":{\"state\":\"%s\",\"page\":%" PRIu64 ",\"pages\":%" PRIu64
+                 ",\"rate\":%" PRIu64 ",\"pass_began\":%" PRIu64 ",\"pass_blocks\":%" PRIu64
+                 ",\"pass_bytes\":%" PRIu64 ",\"pass_findings\":%" PRIu64
+                 ",\"set_compared\":%s,\"passes\":%" PRIu64 ",\"last_ended\":%" PRIu64
+                 ",\"last_clean\":%" PRIu64 ",\"blocks\":%" PRIu64 ",\"bytes\":%" PRIu64
+                 ",\"looks_again\":%" PRIu64 ",\"findings\":{",
+                 state, scrub->page, scrub->page_count, scrub->rate, scrub->row.pass_began_s,
+                 scrub->row.blocks, scrub->row.bytes, scrub->row.pass_findings,
+                 (scrub->row.flags & BB_SCRUB_SET) != 0 ? "true" : "false", scrub->row.passes,
+                 scrub->row.last_ended_s, scrub->row.last_clean_s, scrub->blocks, scrub->bytes,
+                 scrub->looks_again);
+    for (unsigned i = 0; i < BB_SCRUB_KIND_COUNT; i++)
+        bb_sheet_add(sheet, "%s\"%s\":%" PRIu64, i > 0 ? "," : "",
+                     bb_scrub_kind_name((enum bb_scrub_kind)i), scrub->findings[i]);
+    bb_sheet_add(sheet, "},\"repaired\":%" PRIu64 ",\"marked\":%" PRIu64 ",\"left\":%" PRIu64 "}",
+                 scrub->outcomes[BB_SCRUB_REPAIRED], scrub->outcomes[BB_SCRUB_MARKED],
+                 scrub->outcomes[BB_SCRUB_LEFT]);
+}
+
 /* Counts by power of two since the start, for whoever takes the difference of two looks. */
 static void add_latency(struct bb_sheet *sheet, const struct bb_shared *shared)
 {
@@ -183,10 +210,11 @@ static void write_status(struct bb_sheet *sheet, const struct bb_shared *shared,
         atomic_load_explicit(&shared->recovered, memory_order_acquire);
     if (recovered != NULL)
         add_recovered(sheet, shared, recovered);
-    if (status != NULL)
+    if (status != NULL) {
         add_engine(sheet, status);
-    if (status != NULL)
         add_trim(sheet, &status->trim);
+        add_scrub(sheet, &status->scrub);
+    }
     bb_sheet_add(sheet,
                  ",\"memory\":{\"limit\":%" PRIu64 ",\"delta\":%zu,\"space_map\":%zu,\"io\":%zu}",
                  shared->budget.memory, shared->budget.delta, shared->budget.buddy,

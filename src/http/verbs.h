@@ -34,6 +34,8 @@ void bb_map_begin(struct bb_conn *conn);
 void bb_map_step(struct bb_conn *conn, int result);
 void bb_trim_begin(struct bb_conn *conn);
 void bb_trim_step(struct bb_conn *conn, int result);
+void bb_scrub_begin(struct bb_conn *conn);
+void bb_scrub_step(struct bb_conn *conn, int result);
 void bb_settings_begin(struct bb_conn *conn);
 void bb_settings_step(struct bb_conn *conn, int result);
 

@@ -358,6 +358,7 @@ void bb_store_get_status(const struct bb_store *store, struct bb_store_status *r
     for (unsigned order = 0; store->filled && order < BB_ORDER_COUNT; order++)
         status.free_by_order[order] = bb_buddy_free_count(store->buddy, order);
     trim_get_status(store, &status.trim);
+    bb_scrub_get_status(store, &status.scrub);
     *ret_status = status;
 }
 

@@ -55,6 +55,7 @@ int bb_ctl_list(const struct bb_ctl_options *options, char **words);
 int bb_ctl_verify(const struct bb_ctl_options *options, char **words);
 int bb_ctl_trim(const struct bb_ctl_options *options, char **words);
 int bb_ctl_copy(const struct bb_ctl_options *options, char **words);
+int bb_ctl_scrub(const struct bb_ctl_options *options, char **words);
 int bb_ctl_probe(const struct bb_ctl_options *options, char **words);
 int bb_ctl_token(const struct bb_ctl_options *options, char **words);
 
