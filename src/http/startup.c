@@ -215,6 +215,24 @@ static void log_replayed(const struct bb_startup *startup)
                startup->config.data->path, report->super_copies_healed);
 }
 
+/* The device became larger and nobody has told the store. */
+static void log_room(const struct bb_startup *startup)
+{
+    const struct bb_super *super = &startup->recovered.super;
+    const struct bb_device *data = startup->config.data;
+    struct bb_layout grown;
+    char more[16];
+    if (data->size <= super->layout.device_size ||
+        bb_layout_grow(&super->layout, super->open_zone_count, data->size, &grown) != 0)
+        return;
+    uint64_t units = bb_layout_units(&grown, grown.zone_count) -
+                     bb_layout_units(&super->layout, super->layout.zone_count);
+    if (units > 0)
+        bb_log(BB_LOG_INFO, "%s: larger than the store; bbfsck --grow %s %s makes %s more of it",
+               data->path, data->path, startup->config.index->path,
+               bb_text_of_size(units * BB_UNIT_SIZE, more, sizeof(more)));
+}
+
 static int recover(struct bb_startup *startup)
 {
     struct bb_shared *shared = bb_server_shared(startup->config.server);
@@ -250,6 +268,7 @@ static int recover(struct bb_startup *startup)
     atomic_store(&shared->recovery_ms, took_ms);
     atomic_store_explicit(&shared->recovered, &startup->recovered, memory_order_release);
     log_report(startup, took_ms);
+    log_room(startup);
     if (startup->config.read_only)
         log_replayed(startup);
     return check_store(startup);

@@ -69,7 +69,7 @@ static int check_store(struct grow *grow)
         return bb_explain(grow->explain, BB_ERR_REFUSED,
                           "%llu errors, nothing was changed: run bbfsck --repair first",
                           (unsigned long long)check->errors);
-    if (!grow->copies.super.clean || check->notes > harmless_notes(check))
+    if (check->notes > harmless_notes(check))
         return bb_explain(grow->explain, BB_ERR_REFUSED,
                           "the store was not stopped cleanly, nothing was changed: start bbd and "
                           "stop it, then run this again");
