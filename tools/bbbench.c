@@ -157,6 +157,19 @@ static bool take_pid(struct bb_run_config *config, const char *value)
     return true;
 }
 
+static bool take_ca(struct bb_run_config *config, const char *value)
+{
+    config->ca = value;
+    return value[0] != '\0';
+}
+
+static bool take_insecure(struct bb_run_config *config, const char *value)
+{
+    (void)value;
+    config->insecure = true;
+    return true;
+}
+
 static bool take_verify(struct bb_run_config *config, const char *value)
 {
     (void)value;
@@ -172,7 +185,10 @@ static bool take_json(struct bb_run_config *config, const char *value)
 }
 
 static const struct argument arguments[] = {
-    {"url", "URL", take_url, "server, http://ADDRESS:PORT (default http://127.0.0.1:10001)"},
+    {"url", "URL", take_url,
+     "server, http or https://ADDRESS:PORT (default http://127.0.0.1:10001)"},
+    {"ca", "FILE", take_ca, "https: the certificates to trust, PEM (those of the system)"},
+    {"insecure", NULL, take_insecure, "https: trust whoever answers"},
     {"connections", "N", take_connections, "connections, one request in flight on each (64)"},
     {"threads", "N", take_threads, "client threads that share the connections (1)"},
     {"size", "SIZE|MIN-MAX", take_size, "bytes per body, K and M allowed, at most 1M (4096)"},

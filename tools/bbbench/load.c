@@ -5,6 +5,7 @@
 #include "bbbench/load.h"
 
 #include "bbbench/request.h"
+#include "bbbench/wire.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -36,6 +37,8 @@ uint64_t bb_load_clock_ns(void)
 
 static void close_conn(struct bb_conn *conn, uint64_t now_ns)
 {
+    bb_wire_close(conn->tls);
+    conn->tls = NULL;
     if (conn->fd >= 0)
         close(conn->fd);
     conn->fd = -1;
@@ -52,7 +55,12 @@ static void connect_conn(struct bb_load *load, struct bb_conn *conn, uint64_t no
         .events = (uint32_t)EPOLLIN | (uint32_t)EPOLLOUT | (uint32_t)EPOLLRDHUP | (uint32_t)EPOLLET,
         .data.ptr = conn,
     };
-    if (conn->fd >= 0 && epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, conn->fd, &event) == 0) {
+    const struct bb_load_config *config = load->config;
+    if (conn->fd >= 0 && config->tls != NULL)
+        conn->tls = bb_wire_open(config->tls, conn->fd, config->target.host);
+    bool secured = config->tls == NULL || conn->tls != NULL;
+    if (conn->fd >= 0 && secured &&
+        epoll_ctl(load->epoll_fd, EPOLL_CTL_ADD, conn->fd, &event) == 0) {
         conn->state = BB_CONN_CONNECTING;
         return;
     }
@@ -88,8 +96,9 @@ static void send_request(struct bb_load *load, struct bb_conn *conn)
         struct iovec *iov = &conn->iov[conn->iov_at];
         int count = conn->iov_count - conn->iov_at;
         struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)count};
-        ssize_t sent = count == 1 ? send(conn->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
-                                  : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
+        ssize_t sent = conn->tls != NULL ? bb_wire_send(conn->tls, iov, count)
+                       : count == 1      ? send(conn->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL)
+                                         : sendmsg(conn->fd, &message, MSG_NOSIGNAL);
         if (sent < 0) {
             /* After a reset the reply may still be readable: the receiving side decides. */
             if (errno != EAGAIN && errno != EPIPE && errno != ECONNRESET)
@@ -175,6 +184,13 @@ static void complete(struct bb_load *load, struct bb_conn *conn, bool closing)
         next_request(load, conn, now_ns);
 }
 
+static ssize_t receive_bytes(struct bb_load *load, struct bb_conn *conn, size_t size, int flags)
+{
+    if (conn->tls != NULL)
+        return bb_wire_receive(conn->tls, load->recv_buf, size);
+    return recv(conn->fd, load->recv_buf, size, flags);
+}
+
 /* One recv call. Returns its result; *ret_asked is what it asked for. */
 static ssize_t receive_piece(struct bb_load *load, struct bb_conn *conn, size_t *ret_asked,
                              bool *ret_fits)
@@ -186,13 +202,13 @@ static ssize_t receive_piece(struct bb_load *load, struct bb_conn *conn, size_t 
     if (reply->state == BB_REPLY_BODY && bb_request_may_skip(conn)) {
         size_t want = reply->body_left < BB_LOAD_RECV_SIZE ? reply->body_left : BB_LOAD_RECV_SIZE;
         *ret_asked = want;
-        ssize_t got = recv(conn->fd, load->recv_buf, want, MSG_TRUNC);
+        ssize_t got = receive_bytes(load, conn, want, MSG_TRUNC);
         if (got > 0)
             bb_reply_skip(reply, (size_t)got);
         return got;
     }
     *ret_asked = reply->state == BB_REPLY_BODY ? HASHED_RECV_SIZE : FIRST_RECV_SIZE;
-    ssize_t got = recv(conn->fd, load->recv_buf, *ret_asked, 0);
+    ssize_t got = receive_bytes(load, conn, *ret_asked, 0);
     if (got <= 0)
         return got;
     size_t used = bb_reply_feed(reply, (const char *)load->recv_buf, (size_t)got, &body, &body_len);
@@ -223,7 +239,7 @@ static void receive(struct bb_load *load, struct bb_conn *conn, bool closed)
             complete(load, conn, closed);
             return;
         }
-        if ((size_t)got < asked && !closed)
+        if ((size_t)got < asked && !closed && conn->tls == NULL)
             return;
     }
 }
@@ -234,6 +250,15 @@ static void finish_connect(struct bb_load *load, struct bb_conn *conn)
     socklen_t len = sizeof(error);
     uint64_t now_ns = bb_load_clock_ns();
     if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
+        load->tally.faults[BB_FAULT_CONNECT]++;
+        close_conn(conn, now_ns);
+        return;
+    }
+    if (conn->tls != NULL && bb_wire_shake_hands(conn->tls) != 0) {
+        if (errno == EAGAIN)
+            return; /* more events will come */
+        if (load->reported++ == 0)
+            fprintf(stderr, "bbbench: TLS: %s\n", bb_wire_reason());
         load->tally.faults[BB_FAULT_CONNECT]++;
         close_conn(conn, now_ns);
         return;

@@ -38,6 +38,7 @@
 
 struct bb_load_config {
     struct bb_target target;
+    struct ssl_ctx_st *tls; /* for https, else NULL */
     struct bb_body body;
     uint64_t choices; /* seed of all random choices */
     uint32_t size_min;
@@ -58,6 +59,7 @@ enum bb_conn_state { BB_CONN_CLOSED, BB_CONN_CONNECTING, BB_CONN_IDLE, BB_CONN_B
 
 struct bb_conn {
     int fd;
+    struct ssl_st *tls; /* NULL: plain */
     enum bb_conn_state state;
     enum bb_op op;
     bool checked;  /* the body of this operation is hashed */

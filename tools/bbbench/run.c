@@ -5,10 +5,12 @@
 
 #include "bb/err.h"
 #include "bbbench/report.h"
+#include "bbbench/wire.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 
 #define NS_PER_S ((uint64_t)1000000000)
@@ -162,6 +164,19 @@ static int open_run(struct run *run)
     return error;
 }
 
+static bool open_tls(struct run *run)
+{
+    const struct bb_run_config *config = run->config;
+    const char *reason;
+    if (!config->target.secure)
+        return true;
+    BB_ASSERT(signal(SIGPIPE, SIG_IGN) != SIG_ERR); /* OpenSSL writes without MSG_NOSIGNAL */
+    run->load_config.tls = bb_wire_context(config->ca, config->insecure, &reason);
+    if (run->load_config.tls == NULL)
+        fprintf(stderr, "bbbench: --ca %s: %s\n", config->ca != NULL ? config->ca : "", reason);
+    return run->load_config.tls != NULL;
+}
+
 int bb_run(const struct bb_run_config *config)
 {
     static struct run run; /* large: histograms */
@@ -177,6 +192,8 @@ int bb_run(const struct bb_run_config *config)
     run.result.connections = config->connections;
     run.result.threads = config->threads;
     run.result.rate = config->rate;
+    if (!open_tls(&run))
+        return 1;
     int error = open_run(&run);
     if (error != 0) {
         const char *cure = error == -ECONNREFUSED ? ", start the server or correct --url" : "";
@@ -197,6 +214,7 @@ int bb_run(const struct bb_run_config *config)
     bb_report_totals(&run.totals, config->json);
     for (uint32_t i = 0; i < run.opened; i++)
         bb_load_close(&run.workers[i].load);
+    bb_wire_context_close(run.load_config.tls);
     bb_arena_close(&run.arena);
     return run.failed || run.totals.faults > 0 ? 1 : 0;
 }

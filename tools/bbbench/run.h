@@ -26,6 +26,8 @@ struct bb_run_config {
     uint64_t blocks;   /* stored before the first phase that reads */
     uint64_t stored;   /* blocks that an earlier run with this seed has stored */
     const char *path;  /* of plain and upload */
+    const char *ca;    /* https: certificates to trust; NULL: those of the system */
+    bool insecure;     /* https: trust anybody */
     uint64_t seed;
     uint64_t choices; /* seed of the choices among blocks; 0: that of the bodies */
     pid_t pid;        /* of the server; 0: not given */

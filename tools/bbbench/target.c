@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SCHEME "http://"
+static const char http[] = "http://";
+static const char https[] = "https://";
 
 static bool set_address(struct bb_target *target, const char *host, bool bracketed, uint16_t port)
 {
@@ -34,9 +35,10 @@ static bool set_address(struct bb_target *target, const char *host, bool bracket
 bool bb_target_parse(const char *url, struct bb_target *ret_target)
 {
     struct bb_target target = {0};
-    if (strncmp(url, SCHEME, strlen(SCHEME)) != 0)
+    target.secure = strncmp(url, https, sizeof(https) - 1) == 0;
+    if (!target.secure && strncmp(url, http, sizeof(http) - 1) != 0)
         return false;
-    const char *authority = url + strlen(SCHEME);
+    const char *authority = url + (target.secure ? sizeof(https) : sizeof(http)) - 1;
     size_t len = strcspn(authority, "/");
     if (len == 0 || len >= sizeof(target.host) ||
         (authority[len] == '/' && authority[len + 1] != 0))
@@ -52,7 +54,7 @@ bool bb_target_parse(const char *url, struct bb_target *ret_target)
     const char *rest = target.host + start + host_len;
     if (bracketed && *rest++ != ']')
         return false;
-    uint64_t port = 80;
+    uint64_t port = target.secure ? 443 : 80;
     if (*rest != '\0' && (*rest != ':' || !bb_text_to_u64(rest + 1, &port)))
         return false;
     if (port == 0 || port > UINT16_MAX || !set_address(&target, host, bracketed, (uint16_t)port))

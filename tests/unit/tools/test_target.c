@@ -39,6 +39,21 @@ static void the_three_forms_are_understood(void **state)
     assert_true(bb_target_parse("http://127.0.0.1", &target));
     memcpy(&v4, &target.address, sizeof(v4));
     assert_int_equal(ntohs(v4.sin_port), 80);
+    assert_false(target.secure);
+}
+
+static void https_has_its_own_port(void **state)
+{
+    (void)state;
+    struct bb_target target;
+    struct sockaddr_in v4;
+    assert_true(bb_target_parse("https://127.0.0.1:10443", &target));
+    assert_true(target.secure);
+    memcpy(&v4, &target.address, sizeof(v4));
+    assert_int_equal(ntohs(v4.sin_port), 10443);
+    assert_true(bb_target_parse("https://127.0.0.1/", &target));
+    memcpy(&v4, &target.address, sizeof(v4));
+    assert_int_equal(ntohs(v4.sin_port), 443);
 }
 
 static void other_urls_are_refused(void **state)
@@ -47,7 +62,8 @@ static void other_urls_are_refused(void **state)
     static const char *const urls[] = {
         "",
         "127.0.0.1:10001",
-        "https://127.0.0.1:10001",
+        "ftp://127.0.0.1:10001",
+        "https://",
         "http://",
         "http://:10001",
         "http://127.0.0.1:",
@@ -71,6 +87,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_three_forms_are_understood),
+        cmocka_unit_test(https_has_its_own_port),
         cmocka_unit_test(other_urls_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
