@@ -130,6 +130,7 @@ class Loop:
         name = os.path.basename(self.path)
         with open(f"/sys/block/{name}/loop/backing_file", encoding="utf-8") as file:
             if file.read().strip() == self.backing:
+                run("blockdev", "--setrw", self.path)  # --setro would stay with the number
                 run("losetup", "--detach", self.path)
         self.path = None
 
