@@ -22,6 +22,7 @@ struct bb_link {
     struct bb_queue to_control;
     struct bb_queue to_worker;
     _Atomic(struct bb_ring *) ring; /* the worker's, set once by it */
+    _Atomic uint32_t data_writes;   /* the worker's that are on their way, as of its latest turn */
     bool wake;                      /* controller's: something was pushed since the last wake */
 };
 

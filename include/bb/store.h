@@ -121,6 +121,8 @@ struct bb_store_config {
     /* These ops, linked by next, are in the record that is on its way now; only to be looked at.
      * May be NULL. */
     void (*windowed)(void *context, const struct bb_op *ops);
+    /* Writes of blocks that are on their way, of all ports; NULL: those of `io`. */
+    uint32_t (*data_writes)(void *context);
     /* Called once: the store acknowledges nothing any more; what failed and why. */
     void (*fatal)(void *context, int error, const char *what);
 };

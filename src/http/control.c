@@ -165,6 +165,19 @@ static void found(void *context, const struct bb_scrub_finding *finding)
            finding->page, finding->unit, outcomes[finding->outcome]);
 }
 
+static uint32_t data_writes(void *context)
+{
+    struct bb_control *control = context;
+    struct bb_ring *own = atomic_load_explicit(&control->ring, memory_order_relaxed);
+    uint32_t count = bb_ring_io(own)->data_writes;
+    for (unsigned i = 0; i < control->config.link_count; i++) {
+        struct bb_link *link = &control->links[i];
+        if (atomic_load_explicit(&link->ring, memory_order_relaxed) != own)
+            count += atomic_load_explicit(&link->data_writes, memory_order_relaxed);
+    }
+    return count;
+}
+
 static void fatal(void *context, int error, const char *what)
 {
     struct bb_control *control = context;
@@ -202,6 +215,7 @@ static int carry_out_open(struct bb_control *control, const struct command *comm
     config->recall = recall;
     config->windowed = windowed;
     config->scrub.found = found;
+    config->data_writes = data_writes;
     config->fatal = fatal;
     return bb_store_open(config, &control->store);
 }

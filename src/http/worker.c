@@ -380,6 +380,8 @@ static int turn(struct bb_worker *worker)
     take_messages(worker);
     serve_waiting(worker);
     bool held = bb_port_turn(worker->port); /* last: who has got a buffer asks it for room */
+    atomic_store_explicit(&worker->link->data_writes, bb_ring_io(worker->ring)->data_writes,
+                          memory_order_relaxed);
     wake_control(worker, controls);
     if (worker->unverified.head != NULL)
         bb_ring_submit(worker->ring);

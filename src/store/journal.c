@@ -203,15 +203,17 @@ static void record_written(struct bb_io_request *request)
 /* Writes of data that are on their way when a flush ends will be done soon, often before the next
  * record could be: a window that goes out without them makes them wait for two flushes instead of
  * one. So it waits a few turns for them, as PostgreSQL does with commit_delay and commit_siblings;
- * with nothing on its way, a single writer's case, not at all. Sees the writes of the controller's
- * own ring: where the controller has a thread of its own there are none. */
+ * with nothing on its way, a single writer's case, not at all. */
 static bool window_waits(struct bb_store *store, uint32_t items)
 {
     struct journal *journal = &store->journal;
     if (items == 0 || items == BB_RECORD_ITEMS_MAX || store->stopping) {
         return false;
     }
-    if (store->config.io->data_writes == 0 || journal->patience == 0) {
+    const struct bb_store_config *config = &store->config;
+    uint32_t coming = config->data_writes != NULL ? config->data_writes(config->context)
+                                                  : config->io->data_writes;
+    if (coming == 0 || journal->patience == 0) {
         return false;
     }
     journal->patience--;
@@ -360,8 +362,7 @@ bool journal_is_quiet(const struct bb_store *store)
 
 bool journal_waits(const struct bb_store *store)
 {
-    return store->journal.state == JOURNAL_IDLE && window_items(store) > 0 &&
-           !store->journal.stuck;
+    return store->journal.state == JOURNAL_IDLE && window_items(store) > 0 && !store->journal.stuck;
 }
 
 bool journal_idle_due(const struct bb_store *store)
