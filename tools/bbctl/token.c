@@ -3,6 +3,7 @@
  * tokens file that lets it in, which holds its SHA-256 only. Talks to nobody: who may write the
  * tokens file decides.
  */
+#include "bb/token.h"
 #include "bb/hash.h"
 #include "bbctl/command.h"
 
@@ -14,30 +15,10 @@
 
 #define TOKEN_BYTES 32 /* of randomness */
 #define NAME_DEFAULT "token"
-#define NAME_LEN_MAX 31
-
-/* Known scopes, each at most once, separated by commas. */
-static bool scopes_are_known(const char *scopes)
-{
-    static const char *const known[] = {"read", "write", "delete", "admin"};
-    unsigned seen = 0;
-    while (true) {
-        size_t len = strcspn(scopes, ",");
-        unsigned which = 0;
-        while (which < 4 && (strlen(known[which]) != len || memcmp(known[which], scopes, len) != 0))
-            which++;
-        if (which == 4 || (seen & 1u << which) != 0)
-            return false;
-        seen |= 1u << which;
-        if (scopes[len] == '\0')
-            return true;
-        scopes += len + 1;
-    }
-}
 
 static bool name_is_plain(const char *name)
 {
-    if (name[0] == '\0' || strlen(name) > NAME_LEN_MAX)
+    if (name[0] == '\0' || strlen(name) >= BB_TOKEN_NAME_MAX)
         return false;
     for (; *name != '\0'; name++)
         if (!isalnum((unsigned char)*name) && strchr("-_.", *name) == NULL)
@@ -55,7 +36,7 @@ int bb_ctl_token(const struct bb_ctl_options *options, char **words)
         bb_ctl_complain("token %s: no such command, say: bbctl token new", words[0]);
         return BB_CTL_USAGE;
     }
-    if (!scopes_are_known(options->scopes) || !name_is_plain(name)) {
+    if (bb_scopes_of(options->scopes) == 0 || !name_is_plain(name)) {
         bb_ctl_complain("--scopes takes read, write, delete, admin separated by commas, --name "
                         "1 to 31 letters, digits and -_.");
         return BB_CTL_USAGE;
