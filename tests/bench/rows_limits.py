@@ -15,7 +15,9 @@ from rows import FIO_READ, FIO_WRITE, latency_note
 BIG_BLOCKS = 10_000_000
 BIG_MARGIN = 10               # one more for so many is stored beside them by rows 7 and 8
 INDEX_BYTES = 100             # per record, with room for a checkpoint
-SHA_OFF = ":~0x20000000"      # OPENSSL_ia32cap without the SHA extensions
+# OPENSSL_ia32cap without AVX (bit 60) and SSSE3 (41): SHA (29), BMI2 (8), AVX2 (5), BMI1 (3). OpenSSL
+# has faster code for SHA-256 for each of them; set but empty it would take everything away.
+SHA_OFF = "~0x1000020000000000:~0x20000128"
 SMALL_MEMORY, SMALL_CGROUP = 64 * MIB, 128 * MIB
 WARM_ROUNDS = 4
 SQUEEZE_S = 0.5               # after the beginning of a measurement of row 8
@@ -284,7 +286,7 @@ def row_13(bench):
 
 
 def row_13_no_sha(bench):
-    """What a processor without SHA extensions would do: reported, not judged."""
+    """What a processor without extensions for SHA-256 would do: reported, not judged."""
     env = {**os.environ, "OPENSSL_ia32cap": SHA_OFF}
     put, get = Series("ours"), Series("ours")
     bench.new_store(env=env)
@@ -293,11 +295,11 @@ def row_13_no_sha(bench):
     bench.stop()
     put.add(bench.sample(phases["put"]))
     get.add(bench.sample(phases["get"]))
-    hashing = Series("SHA-256 without extensions", "MiB/s")
+    hashing = Series("SHA-256 in plain x86-64 code", "MiB/s")
     try:
         hashing.add(references.sha256(KIB4, 2, env))
         note = f"{hashing.name}: {hashing.median():.0f} MiB/s on one core"
     except Unable as reason:
         note = str(reason)
-    bench.add(13, "PUT 4 KiB, no SHA extensions", put, note=note)
-    bench.add(13, "GET 4 KiB, no SHA extensions", get)
+    bench.add(13, "PUT 4 KiB, no CPU extensions", put, note=note)
+    bench.add(13, "GET 4 KiB, no CPU extensions", get)
