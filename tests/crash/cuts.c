@@ -29,6 +29,13 @@ static const struct rig_config prompt = {.id_count = 200, .size_max = 9000, .sli
 static const struct rig_config small = {
     .id_count = 190, .size_fixed = 9000, .slice_max = 24, .device_size = BB_DEVICE_SIZE_MIN};
 
+/* Two zones with room, of which free runs are discarded while the rest goes on. */
+static const struct rig_config trimming = {.id_count = 48,
+                                           .size_max = 90000,
+                                           .slice_max = 24,
+                                           .device_size = BB_DEVICE_SIZE_MIN + 4 * BB_MIB,
+                                           .trims = true};
+
 static void must_start(void)
 {
     int result = rig_start(&rig);
@@ -323,6 +330,41 @@ static void change_places(void)
     }
 }
 
+/* Deletes and reads, then a pass of trim beside puts, deletes and reads: each discard is cut too.
+ */
+static void trims(void)
+{
+    explorer.on = false;
+    do_all(RIG_PUT, 0, trimming.id_count);
+    (void)rig_checkpoint(&rig);
+    uint64_t discards = rig_status(&rig).trim.discards;
+    bb_sim_io(rig.sim)->discard_max = 256 * 1024; /* so that there are many */
+    explorer.on = true;
+    for (uint32_t wave = 0; wave < 4; wave++) {
+        for (uint32_t id = wave; id < trimming.id_count; id += 3) {
+            (void)rig_submit(&rig, RIG_GET, id);
+            (void)rig_submit(&rig, RIG_DELETE, id);
+        }
+        if (wave % 2 == 0) { /* what was deleted is discarded in this pass */
+            (void)rig_settle(&rig);
+        }
+        int result = rig_trim(&rig);
+        BB_ASSERT(result == 0);
+        for (uint32_t turn = 0; rig_status(&rig).trim.state != BB_TRIM_OFF; turn++) {
+            BB_ASSERT(turn < 100000);
+            uint32_t id = turn % trimming.id_count;
+            enum rig_kind kind = wave % 2 == 0 ? RIG_GET : RIG_DELETE;
+            if (turn % 8 == 0 && turn < 400) {
+                (void)rig_submit(&rig, rig.allowed[id] == RIG_ABSENT ? RIG_PUT : kind, id);
+                (void)rig_submit(&rig, RIG_GET, (id + 5) % trimming.id_count);
+            }
+            (void)rig_turn(&rig);
+        }
+        (void)rig_settle(&rig);
+    }
+    BB_ASSERT(rig_status(&rig).trim.discards > discards + 8);
+}
+
 /* The whole life of a store. Steps build on each other. */
 static const struct step life[] = {
     {"start", must_start},
@@ -362,6 +404,15 @@ static const struct step ring[] = {
     {"ring fills again", ring_fills},
     {"crash", crash_and_restart},
     {"ring fills a third time", ring_fills},
+    {NULL, NULL},
+};
+
+static const struct step trimmed[] = {
+    {"start", must_start},
+    {"trims", trims},
+    {"crash", crash_and_restart},
+    {"trims again", trims},
+    {"clean stop", stop_and_restart},
     {NULL, NULL},
 };
 
@@ -452,11 +503,12 @@ int main(int argc, char **argv)
     only = argc > 3 ? argv[3] : NULL;
     uint64_t violations = 0;
     bool caught = only != NULL || canaries();
-    BB_ASSERT(is_wanted(life) || is_wanted(full) || is_wanted(ring));
+    BB_ASSERT(is_wanted(life) || is_wanted(full) || is_wanted(ring) || is_wanted(trimmed));
     for (uint64_t seed = first; seed < first + seeds && violations == 0; seed++) {
         violations += run_script("life", &config, life, seed);
         violations += violations == 0 ? run_script("full device", &small, full, seed) : 0;
         violations += violations == 0 ? run_script("full ring", &prompt, ring, seed) : 0;
+        violations += violations == 0 ? run_script("trim", &trimming, trimmed, seed) : 0;
     }
     explore_print_sum("cuts", first, first + seeds - 1, &counts, violations);
     return violations != 0 || !caught;

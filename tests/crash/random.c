@@ -6,10 +6,10 @@
  *     SHORT: short histories per run (340), with LMDB a quarter of them
  *
  * A run is the life of one store: its ring wraps at least 20 times, zones open, checkpoints have
- * several slices; batches, single operations, reads, rot and heals, idle times, clean stops and
- * power cuts that the store itself lives through. Then come short histories of a young store, whose
- * starts are quick: the bulk of the images. Every fourth run has the real LMDB under it. The first
- * violation ends it.
+ * several slices; batches, single operations, reads, rot and heals, idle times, passes of trim in
+ * every other run, clean stops and power cuts that the store itself lives through. Then come short
+ * histories of a young store, whose starts are quick: the bulk of the images. Every fourth run has
+ * the real LMDB under it. The first violation ends it.
  */
 #include "explore.h"
 
@@ -29,7 +29,7 @@ static struct rig rig;
 static struct explorer explorer;
 
 struct totals {
-    uint64_t wraps, zones, checkpoints, heals, crashes, stops, violations;
+    uint64_t wraps, zones, checkpoints, heals, discards, crashes, stops, violations;
     struct explore_counts counts;
 };
 
@@ -54,6 +54,7 @@ static struct rig_config random_config(uint64_t seed)
         .fault_percent = seed % 3 == 0 ? 10 : 0,
         .in_order = seed % 5 == 0,
         .device_size = seed % 2 == 0 ? BB_DEVICE_SIZE_MIN + 8 * BB_MIB : 40 * BB_MIB,
+        .trims = seed % 2 == 0,
     };
 }
 
@@ -74,6 +75,7 @@ static void take_status(void)
     windows += status.windows;
     totals.checkpoints += status.checkpoints;
     totals.heals += status.heals;
+    totals.discards += status.trim.discards;
     totals.zones = bb_max_u64(totals.zones, status.open_zone_count);
 }
 
@@ -119,6 +121,10 @@ static void disturb(void)
     }
     if (below(30) == 0) {
         (void)rig_rot(&rig, (uint32_t)below(rig.config.id_count));
+    }
+    if (rig.config.trims && below(10) == 0) {
+        bb_sim_io(rig.sim)->discard_max = below(2) == 0 ? 256 * 1024 : 8 * BB_MIB;
+        (void)rig_trim(&rig);
     }
     if (below(60) == 0) {
         (void)rig_idle(&rig, below(4) == 0 ? 6000 : 60);
@@ -262,10 +268,11 @@ int main(int argc, char **argv)
         }
     }
     printf("random: %llu wraps of the ring, %llu zones at most, %llu checkpoints, %llu "
-           "heals, %llu clean stops, %llu power cuts lived through\n",
+           "heals, %llu discards, %llu clean stops, %llu power cuts lived through\n",
            (unsigned long long)totals.wraps, (unsigned long long)totals.zones,
            (unsigned long long)totals.checkpoints, (unsigned long long)totals.heals,
-           (unsigned long long)totals.stops, (unsigned long long)totals.crashes);
+           (unsigned long long)totals.discards, (unsigned long long)totals.stops,
+           (unsigned long long)totals.crashes);
     bool enough =
         argc > 1 || quick || (totals.counts.events >= POINTS && totals.counts.images >= IMAGES);
     if (!enough) {
