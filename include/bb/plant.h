@@ -135,8 +135,6 @@
     x(ZONE_OPENED, "zone opening: the count is durable, the zone not used")                        \
     x(SUPER_SUBMITTED, "superblock of the running engine: a pair is on its way")                   \
     x(SUPER_FLUSHED, "superblock of the running engine: a pair is durable")                        \
-    x(SCRUB_WRITTEN, "scrub: a slot of a page is written anew, not flushed")                       \
-    x(SCRUB_FLUSHED, "scrub: a page is durable, nobody has been told")                             \
     x(START_CHECKED, "start: all is checked, nothing written")                                     \
     x(START_PAGES_WRITTEN, "start: pages are written, not flushed")                                \
     x(START_PAGES_FLUSHED, "start: pages are durable, the index is the old one")                   \

@@ -10,8 +10,9 @@
 #include "engine.h"
 
 #define DAY_S 86400u
-#define CALM_RATE ((uint64_t)1 << 20) /* bytes per second; below, once per second is often enough  \
-                                       */
+#define CALM_RATE                                                                                  \
+    ((uint64_t)1 << 20) /* bytes per second; below, once per second is often enough                \
+                         */
 #define CALM_MS 1000u
 #define BUSY_MS 5u
 #define SAVE_MS 600000u

@@ -82,7 +82,7 @@ struct scrub {
     struct bb_io_request read;
     /* mend */
     bool mending;                       /* between REST and the end: the walk */
-    bool holds_pages;                   /* WRITE and FLUSH: no checkpoint may begin */
+    bool holds_pages;                   /* SLOTS, WRITE and FLUSH: no checkpoint may begin */
     bool mended;                        /* this page, in this pass */
     bool walk_ended;                    /* all of the index was seen */
     bool verifying;                     /* what it said is asked again */

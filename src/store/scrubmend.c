@@ -225,7 +225,6 @@ static void report(struct bb_store *store)
 static void mend_flushed(struct bb_store *store)
 {
     BB_ASSERT(store->scrub.state == SCRUB_FLUSH);
-    BB_KILL_POINT(SCRUB_FLUSHED);
     report(store);
     mend_over(store);
 }
@@ -237,7 +236,6 @@ static void slot_written(struct bb_io_request *request, unsigned slot)
     BB_ASSERT(scrub->state == SCRUB_WRITE);
     if (request->result != 0)
         store_fail(store, request->result, "write of a descriptor page");
-    BB_KILL_POINT(SCRUB_WRITTEN);
     if (--scrub->pending > 0 || store->fatal != 0)
         return;
     scrub->state = SCRUB_FLUSH;

@@ -45,6 +45,7 @@ static void ask_index(struct bb_store *store)
 static void slots_read(struct bb_store *store)
 {
     struct scrub *scrub = &store->scrub;
+    scrub->holds_pages = false;
     if (is_stale(store) || store->stopping) {
         scrub_rest_a_while(store);
         return;
@@ -87,6 +88,7 @@ void scrub_page_begin(struct bb_store *store)
     scrub->state = SCRUB_SLOTS;
     scrub->generation = store->generation;
     scrub->pending = 2;
+    scrub->holds_pages = true;
     scrub->touched = false;
     scrub_charge(store, (uint64_t)2 * BB_UNIT_SIZE);
     for (unsigned i = 0; i < 2; i++) {

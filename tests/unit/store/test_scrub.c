@@ -244,6 +244,39 @@ static void a_damaged_slot_is_written_anew(void **state)
     }
 }
 
+/* One slot of the page is bad; wherever the power goes while it is written anew, the pages alone
+ * still know everything. */
+static void a_mend_cut_anywhere_loses_nothing(void **state)
+{
+    (void)state;
+    struct bb_random random;
+    unit_seed(&random);
+    bool dead = true;
+    for (uint64_t n = 1; dead; n++) {
+        open_full(&scrubbed);
+        uint32_t index;
+        struct bb_page_header header;
+        uint64_t page = page_of(9, &index);
+        damage_slot(page, 1 - newest_slot(page, &header));
+        bb_sim_cut_at(rig.sim, n);
+        bb_scrub_start(rig.store);
+        rig.woken = true;
+        for (unsigned i = 0; i < 300 && !bb_sim_is_dead(rig.sim) && scrub().row.passes == 0; i++) {
+            if (!rig_turn(&rig))
+                rig.now_ms += 5;
+        }
+        dead = bb_sim_is_dead(rig.sim);
+        rig_drop(&rig);
+        memindex_forget_jobs(rig.mem);
+        bb_sim_power_cut(rig.sim, bb_sim_choose_random, &random);
+        memindex_wipe(rig.mem);
+        assert_int_equal(rig_rebuild(&rig), 0);
+        assert_int_equal(rig_start(&rig), 0);
+        assert_int_equal(rig_check(&rig), 0);
+        bench_close();
+    }
+}
+
 static void a_wrong_entry_is_put_right(void **state)
 {
     (void)state;
@@ -309,6 +342,163 @@ static void an_entry_that_the_index_lost_is_left(void **state)
     bench_close();
 }
 
+static struct bb_sim_fault late(void *unused, const struct bb_io_request *request, uint64_t number)
+{
+    (void)unused;
+    (void)number;
+    bool slow = request->class == BB_IO_DATA && request->op == BB_IO_READ;
+    return (struct bb_sim_fault){.kind = slow ? BB_SIM_LATE : BB_SIM_PASS, .polls = 100};
+}
+
+/* Until the scrub reads a block, which takes long. */
+static void start_and_meet_a_read(void)
+{
+    bb_sim_set_fault(rig.sim, late, NULL);
+    bb_scrub_start(rig.store);
+    rig.woken = true;
+    for (unsigned i = 0; i < 10000 && rig.store->scrub.state != SCRUB_READ; i++) {
+        if (!rig_turn(&rig))
+            rig.now_ms += 5;
+    }
+    assert_int_equal(rig.store->scrub.state, SCRUB_READ);
+    bb_sim_set_fault(rig.sim, NULL, NULL);
+}
+
+static void a_block_deleted_while_it_is_read_keeps_its_units(void **state)
+{
+    (void)state;
+    open_full(&scrubbed);
+    start_and_meet_a_read();
+    uint64_t unit = rig.store->scrub.op.unit;
+    uint32_t id = 1;
+    while (rig.unit[id] != unit)
+        id++;
+    struct rig_op *delete = rig_submit(&rig, RIG_DELETE, id);
+    assert_non_null(delete);
+    for (unsigned i = 0; i < 200 && delete->busy; i++)
+        (void)rig_turn(&rig);
+    assert_false(delete->busy);
+    assert_int_equal(rig.store->scrub.state, SCRUB_READ);
+    assert_true(bb_buddy_is_used(rig.buddy, unit, 2));
+    let_it_run(1);
+    assert_int_equal(findings(), 0);
+    assert_true(rig_idle(&rig, 0));
+    assert_false(bb_buddy_is_used(rig.buddy, unit, 2));
+    assert_int_equal(rig_check(&rig), 0);
+    bench_close();
+}
+
+/* ---- beside everything else ---- */
+
+static uint64_t rotten_ids(void)
+{
+    uint64_t count = 0;
+    for (uint32_t id = 0; id < rig.config.id_count; id++)
+        count += rig.allowed[id] == RIG_ROTTEN;
+    return count;
+}
+
+static void one_random_step(struct bb_random *random)
+{
+    static const enum rig_kind kinds[] = {RIG_PUT,  RIG_PUT, RIG_PUT,    RIG_DELETE,
+                                          RIG_HEAD, RIG_PUT, RIG_DELETE, RIG_ABORT};
+    uint64_t dice = bb_random_below(random, 200);
+    uint32_t id = (uint32_t)bb_random_below(random, rig.config.id_count);
+    if (dice < 150)
+        (void)rig_submit(&rig, kinds[bb_random_below(random, 8)], id);
+    else if (dice < 153)
+        bb_store_checkpoint(rig.store);
+    else if (dice < 160)
+        bb_scrub_start(rig.store);
+    else if (dice == 160)
+        bb_scrub_pause(rig.store);
+    rig.woken |= dice >= 150;
+    for (uint64_t turns = bb_random_below(random, 8); turns > 0; turns--) {
+        (void)rig_turn(&rig);
+        rig.now_ms += bb_random_below(random, 4) == 0;
+    }
+    if (bb_random_below(random, 600) == 0) {
+        assert_true(rig_settle(&rig));
+        rig_drop(&rig);
+        if (bb_random_below(random, 2) == 0)
+            bb_sim_power_cut(rig.sim, bb_sim_choose_random, random);
+        else
+            bb_sim_kill(rig.sim);
+        memindex_forget_jobs(rig.mem);
+        assert_int_equal(rig_start(&rig), 0);
+    } else if (bb_random_below(random, 600) == 0) {
+        assert_int_equal(rig_stop(&rig), 0);
+        assert_int_equal(rig_start(&rig), 0);
+    }
+}
+
+/* It rots, and is deleted and stored anew elsewhere while the scrub reads the rotten units. */
+static void a_block_stored_anew_elsewhere_is_not_marked(void **state)
+{
+    (void)state;
+    open_full(&scrubbed);
+    start_and_meet_a_read();
+    uint64_t unit = rig.store->scrub.op.unit;
+    uint32_t id = 1;
+    while (rig.unit[id] != unit)
+        id++;
+    static const uint8_t rot[64] = {1, 2, 3};
+    bb_sim_poke(rig.sim, unit * BB_UNIT_SIZE, rot, sizeof(rot));
+    static struct call calls[2];
+    call_delete(&calls[0], id);
+    for (unsigned i = 0; i < 100 && !calls[0].done; i++)
+        (void)rig_turn(&rig);
+    call_put(&calls[1], id, rig.ops[0].buf);
+    for (unsigned i = 0; i < 100 && !calls[1].done; i++)
+        (void)rig_turn(&rig);
+    assert_true(calls[1].done);
+    assert_int_equal(rig.store->scrub.op.unit, unit);
+    assert_int_not_equal(rig.store->scrub.state, SCRUB_REST);
+    let_it_run(1);
+    assert_int_equal(findings(), 0);
+    rig.unit[id] = 0;
+    assert_int_equal(rig_check(&rig), 0);
+    bench_close();
+}
+
+static void nothing_is_found_where_nothing_is_wrong(void **state)
+{
+    (void)state;
+    struct bb_random random;
+    unit_seed(&random);
+    uint64_t passes = 0, compared = 0;
+    for (unsigned round = 0; round < (pace_is_quick() ? 2u : 8u); round++) {
+        struct rig_config config = {.seed = bb_random_next(&random),
+                                    .id_count = 300,
+                                    .size_max = 9000,
+                                    .memory = (size_t)1 << 20,
+                                    .port_count = 2,
+                                    .fault_percent = round % 2 == 0 ? 0 : 30,
+                                    .slice_max = 16,
+                                    .scrub = {.rate = 1u << 30, .share = 100, .days = 1}};
+        bench_open(&config);
+        for (unsigned step = 0; step < 4000; step++) {
+            one_random_step(&random);
+            assert_int_equal(rig.fatal, 0);
+            assert_int_equal(rig.finding_count, 0);
+        }
+        assert_true(rig_settle(&rig));
+        bb_scrub_start(rig.store);
+        rig.woken = true;
+        passes += scrub().row.passes;
+        compared += (scrub().row.flags & BB_SCRUB_SET) != 0;
+        pass();
+        assert_int_equal(rig.finding_count, 0);
+        assert_int_equal(rotten_ids(), 0);
+        assert_int_equal(rig_check(&rig), 0);
+        bench_verify_balance();
+        bench_close();
+    }
+    print_message("%llu passes, the set was kept in %llu\n", (unsigned long long)passes,
+                  (unsigned long long)compared);
+    assert_true(passes > 0);
+}
+
 static void a_missing_entry_shows_in_the_set(void **state)
 {
     (void)state;
@@ -327,9 +517,13 @@ int main(void)
         cmocka_unit_test(an_unreadable_block_is_marked),
         cmocka_unit_test(what_a_second_look_does_not_see_is_no_finding),
         cmocka_unit_test(a_damaged_slot_is_written_anew),
+        cmocka_unit_test(a_mend_cut_anywhere_loses_nothing),
         cmocka_unit_test(a_wrong_entry_is_put_right),
         cmocka_unit_test(an_entry_in_free_space_is_dropped),
         cmocka_unit_test(an_entry_that_the_index_lost_is_left),
+        cmocka_unit_test(a_block_deleted_while_it_is_read_keeps_its_units),
+        cmocka_unit_test(a_block_stored_anew_elsewhere_is_not_marked),
+        cmocka_unit_test(nothing_is_found_where_nothing_is_wrong),
         cmocka_unit_test(a_missing_entry_shows_in_the_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
