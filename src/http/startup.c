@@ -197,9 +197,6 @@ static int replay(struct bb_startup *startup, const struct bb_recover_config *co
                        wanted, bb_div_ceil(memory, BB_MIB));
         return error;
     }
-    if (error != 0 && bb_err_cure(error) == NULL)
-        bb_log(BB_LOG_WARNING, "read-only: nothing was written; bbfsck --repair and --rebuild "
-                               "write: if these devices must not be touched, use them on copies");
     return error;
 }
 
@@ -422,6 +419,9 @@ int bb_startup_run(struct bb_startup *startup)
     int error = 0;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && error == 0; i++)
         error = atomic_load(&startup->cancelled) ? BB_ERR_CANCELLED : steps[i](startup);
+    if (startup->config.read_only && bb_err_exit(error) == BB_EXIT_REFUSED)
+        bb_log(BB_LOG_ERROR, "read-only: nothing was written; bbfsck --repair and --rebuild write: "
+                             "if these devices must not be touched, use them on copies");
     return error;
 }
 
