@@ -8,8 +8,12 @@
  *   LATER     generation one higher
  *   POKE      16-bit offset, 8-bit value: one byte is changed
  *   BROKEN    healing it fails
+ *   SHORTS    behind the body two short zones, 16 bytes
  *
  * and one byte: the copy (1..4, else none) at which the next update is cut.
+ *
+ * Copies 3 and 4 are those at the end of the device. A head copy that says a smaller size leads to
+ * other places, which are blank unless they are those of a copy.
  *
  * A second opinion says which bytes are a superblock; what decodes must encode to the same bytes;
  * the quorum is compared with one that counts equal bytes. */
@@ -20,13 +24,16 @@
 
 #include <errno.h>
 
-#define BODY_SIZE offsetof(struct bb_disk_super, reserved)
+#define BODY_SIZE offsetof(struct bb_disk_super, shorts)
+#define SHORTS_SIZE 16u
 #define COPIES BB_SUPER_COPY_COUNT
+#define PLACES (COPIES + 4) /* two tails more */
 
-enum { KIND_MASK = 3, SEAL = 4, PLACE = 8, LATER = 16, POKE = 32, BROKEN = 64 };
+enum { KIND_MASK = 3, SEAL = 4, PLACE = 8, LATER = 16, POKE = 32, BROKEN = 64, SHORTS = 128 };
 
 struct copy {
     struct bb_disk_super disk;
+    uint64_t place; /* bytes on the device */
     bool unreadable, broken;
     /* Second opinion. */
     int error;
@@ -37,18 +44,32 @@ struct copy {
 struct fake {
     struct bb_io io;
     struct bb_io_request *queue;
-    struct copy copies[COPIES];
+    struct copy copies[PLACES]; /* of the input, then others that were looked at */
+    unsigned place_count;
     unsigned cut_at;
     bool updating;
     unsigned dirty; /* bit i: copies[i] was written after the last flush */
 };
 
+/* The four copies as a device of `size` bytes has them. */
+struct view {
+    uint64_t size;
+    struct copy copies[COPIES];
+};
+
 static struct copy *copy_at(struct fake *fake, uint64_t offset)
 {
-    for (unsigned i = 0; i < COPIES; i++)
-        if (bb_layout_super_offset(fake->io.device_size, i + 1) == offset)
+    for (unsigned i = 0; i < fake->place_count; i++)
+        if (fake->copies[i].place == offset)
             return &fake->copies[i];
-    return NULL;
+    require(fake->place_count < PLACES, "access beside the copies");
+    fake->copies[fake->place_count].place = offset;
+    return &fake->copies[fake->place_count++];
+}
+
+static struct copy *copy_of(struct fake *fake, uint64_t size, unsigned number)
+{
+    return copy_at(fake, bb_layout_super_offset(size, number));
 }
 
 static int32_t serve(struct fake *fake, const struct bb_io_request *request)
@@ -58,7 +79,7 @@ static int32_t serve(struct fake *fake, const struct bb_io_request *request)
         return 0;
     }
     struct copy *copy = copy_at(fake, request->offset);
-    require(copy != NULL && request->size == sizeof(copy->disk), "access beside the copies");
+    require(request->size == sizeof(copy->disk), "access beside the copies");
     if (request->op == BB_IO_READ) {
         if (copy->unreadable)
             return -EIO;
@@ -97,18 +118,20 @@ static const struct bb_io_ops fake_ops = {.submit = fake_submit, .poll = fake_po
 
 static void build(struct fake *fake, struct input *input)
 {
-    uint8_t body[BODY_SIZE] = {0};
+    uint8_t body[BODY_SIZE + SHORTS_SIZE] = {0};
     memset(fake, 0, sizeof(*fake));
     fake->io.ops = &fake_ops;
     fake->io.device_size = input_u64(input);
     fake->io.logical_sector = input_u32(input);
+    fake->place_count = COPIES;
     for (unsigned i = 0; i < COPIES; i++) {
         struct copy *copy = &fake->copies[i];
         uint8_t kind = input_u8(input);
         copy->unreadable = (kind & KIND_MASK) == 3;
         copy->broken = (kind & BROKEN) != 0;
+        copy->place = bb_layout_super_offset(fake->io.device_size, i + 1);
         if ((kind & KIND_MASK) == 1)
-            input_take(input, body, sizeof(body));
+            input_take(input, body, (kind & SHORTS) != 0 ? sizeof(body) : BODY_SIZE);
         if ((kind & KIND_MASK) == 1 || (kind & KIND_MASK) == 2)
             memcpy(&copy->disk, body, sizeof(body));
         if ((kind & LATER) != 0)
@@ -132,6 +155,20 @@ static bool is_power_of_two(uint64_t value)
     return value != 0 && (value & (value - 1)) == 0;
 }
 
+static uint64_t pages_of(uint64_t zone_size)
+{
+    uint64_t mib = zone_size >> 20, slots = (mib + 113) / 114;
+    return ((mib - 2 * slots) * 256 + 111) / 112;
+}
+
+static unsigned short_count(const void *disk)
+{
+    unsigned count = 0;
+    while (count < 32 && u32_at(disk, 276 + 8 * count) != 0)
+        count++;
+    return count;
+}
+
 /* Whether the geometry is what the device size, the ring and the zone size give. */
 static bool second_opinion_of_geometry(const void *disk)
 {
@@ -144,15 +181,27 @@ static bool second_opinion_of_geometry(const void *disk)
     if (!is_power_of_two(zone_size) || zone_size < 4 * mib || device_size < zones_offset + tail)
         return false;
     uint64_t space = device_size / mib * mib - tail - zones_offset;
-    for (uint64_t part = zone_size; part != 0; part = part == zone_size ? space % zone_size : 0) {
-        uint64_t count = part == zone_size ? space / zone_size : 1;
-        if (part < 4 * mib || count == 0)
-            continue;
-        uint64_t slots = (part / mib + 113) / 114;
-        zones += count;
-        pages += count * (((part / mib - 2 * slots) * 256 + 111) / 112);
+    uint64_t full_pages = pages_of(zone_size);
+    for (unsigned row = 0; row < short_count(disk); row++) {
+        uint64_t index = u32_at(disk, 272 + 8 * row), size = u32_at(disk, 276 + 8 * row) * mib;
+        if (index < zones || size < 4 * mib || size >= zone_size ||
+            index - zones > space / zone_size)
+            return false;
+        uint64_t taken = (index - zones) * zone_size + size;
+        if (taken > space)
+            return false;
+        space -= taken;
+        zones = index + 1;
     }
-    return zones > 0 && pages <= UINT32_MAX && u32_at(disk, 128) == zones &&
+    uint64_t before = zones;
+    pages = zones * full_pages; /* the limit counts a short one as full */
+    zones += space / zone_size;
+    pages += space / zone_size * full_pages;
+    if (space % zone_size >= 4 * mib) {
+        zones++;
+        pages += pages_of(space % zone_size);
+    }
+    return zones > before && pages <= UINT32_MAX && u32_at(disk, 128) == zones &&
            u32_at(disk, 132) <= zones && u64_at(disk, 176) < ring_units;
 }
 
@@ -166,7 +215,7 @@ static int second_opinion(const void *disk, uint64_t offset, unsigned copy)
         return BB_ERR_VERSION;
     if (!sealed(disk, 4096, 256))
         return BB_ERR_DAMAGED;
-    if (u64_at(disk, 64) != 0)
+    if (u64_at(disk, 64) > 1)
         return BB_ERR_VERSION;
     if (!second_opinion_of_geometry(disk))
         return BB_ERR_DAMAGED;
@@ -182,7 +231,9 @@ static int second_opinion(const void *disk, uint64_t offset, unsigned copy)
     good = good && state <= 1 && u32_at(disk, 156) == 0 && (state == 1 || u64_at(disk, 160) == 0);
     for (size_t i = 224; i + 1 < 256; i++)
         good = good && (((const uint8_t *)disk)[i] != 0 || ((const uint8_t *)disk)[i + 1] == 0);
-    return good && zeros_at(disk, 272, 4096 - 272) ? 0 : BB_ERR_DAMAGED;
+    unsigned shorts = short_count(disk);
+    good = good && u64_at(disk, 64) == (shorts > 0 ? 1 : 0);
+    return good && zeros_at(disk, 272 + 8 * shorts, 4096 - 272 - 8 * shorts) ? 0 : BB_ERR_DAMAGED;
 }
 
 /* Another bit somewhere, or another value of a field that does not live on single bits. */
@@ -224,35 +275,59 @@ static void change_check(const struct copy *copy, unsigned number, uint64_t offs
     require(result != 0 || bb_super_equal(&super, &copy->super) == unchanged, "equal, or not");
 }
 
-/* Decodes each copy alone: what comes out encodes to the same bytes. */
-static void decode_check(struct fake *fake)
+/* A copy alone: what comes out encodes to the same bytes. */
+static void decode_check(struct copy *copy, unsigned number)
 {
-    for (unsigned i = 0; i < COPIES; i++) {
-        struct copy *copy = &fake->copies[i];
-        uint64_t offset = bb_layout_super_offset(fake->io.device_size, i + 1);
-        struct bb_disk_super again;
-        struct bb_super other;
-        copy->error = -EIO;
-        if (copy->unreadable)
-            continue;
-        memset(&copy->super, UNTOUCHED, sizeof(copy->super));
-        copy->error = bb_super_decode(&copy->disk, offset, i + 1, &copy->super);
-        require(copy->error == second_opinion(&copy->disk, offset, i + 1),
-                "a second opinion differs");
-        if (copy->error != 0) {
-            require(is_untouched(&copy->super, sizeof(copy->super)), "output of a failure");
-            continue;
-        }
-        bb_super_encode(&copy->super, i + 1, &again);
-        require(memcmp(&again, &copy->disk, sizeof(again)) == 0, "encode(decode(x)) != x");
-        bb_super_encode(&copy->super, 1, &copy->canonical);
-        require(bb_super_decode(&copy->disk, offset, (i + 1) % COPIES + 1, &other) ==
-                    BB_ERR_DAMAGED,
-                "taken for another copy");
-        require(bb_super_decode(&copy->disk, offset ^ 4096, i + 1, &other) == BB_ERR_DAMAGED,
-                "taken at another place");
-        change_check(copy, i + 1, offset);
+    struct bb_disk_super again;
+    struct bb_super other;
+    copy->error = -EIO;
+    if (copy->unreadable)
+        return;
+    memset(&copy->super, UNTOUCHED, sizeof(copy->super));
+    copy->error = bb_super_decode(&copy->disk, copy->place, number, &copy->super);
+    require(copy->error == second_opinion(&copy->disk, copy->place, number),
+            "a second opinion differs");
+    if (copy->error != 0) {
+        require(is_untouched(&copy->super, sizeof(copy->super)), "output of a failure");
+        return;
     }
+    bb_super_encode(&copy->super, number, &again);
+    require(memcmp(&again, &copy->disk, sizeof(again)) == 0, "encode(decode(x)) != x");
+    bb_super_encode(&copy->super, 1, &copy->canonical);
+    require(bb_super_decode(&copy->disk, copy->place, number % COPIES + 1, &other) ==
+                BB_ERR_DAMAGED,
+            "taken for another copy");
+    require(bb_super_decode(&copy->disk, copy->place ^ 4096, number, &other) == BB_ERR_DAMAGED,
+            "taken at another place");
+    change_check(copy, number, copy->place);
+}
+
+static void view_make(struct fake *fake, uint64_t size, struct view *view)
+{
+    view->size = size;
+    for (unsigned i = 0; i < COPIES; i++) {
+        static const struct copy nothing;
+        struct copy *copy = &view->copies[i];
+        *copy = i >= 2 && size > fake->io.device_size ? nothing : *copy_of(fake, size, i + 1);
+        copy->place = bb_layout_super_offset(size, i + 1);
+        decode_check(copy, i + 1);
+    }
+}
+
+/* One for each size that a head copy says; with none that of the device. */
+static unsigned views_make(struct fake *fake, struct view *views)
+{
+    unsigned count = 0;
+    struct view whole;
+    view_make(fake, fake->io.device_size, &whole);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t size = whole.copies[i].super.layout.device_size;
+        if (whole.copies[i].error == 0 && (count == 0 || views[0].size != size))
+            view_make(fake, size, &views[count++]);
+    }
+    if (count == 0)
+        views[count++] = whole;
+    return count;
 }
 
 static bool same(const struct copy *a, const struct copy *b)
@@ -262,13 +337,13 @@ static bool same(const struct copy *a, const struct copy *b)
 }
 
 /* Whether two are equal; *ret_generation is the newest of those. */
-static bool newest_pair(const struct fake *fake, uint64_t *ret_generation)
+static bool newest_pair(const struct view *view, uint64_t *ret_generation)
 {
     bool found = false;
     for (unsigned i = 0; i < COPIES; i++) {
         for (unsigned j = 0; j < i; j++) {
-            const struct copy *copy = &fake->copies[i];
-            if (!same(copy, &fake->copies[j]))
+            const struct copy *copy = &view->copies[i];
+            if (!same(copy, &view->copies[j]))
                 continue;
             if (!found || copy->super.generation > *ret_generation)
                 *ret_generation = copy->super.generation;
@@ -278,14 +353,15 @@ static bool newest_pair(const struct fake *fake, uint64_t *ret_generation)
     return found;
 }
 
-static void quorum_check(struct fake *fake, const struct bb_super_copies *copies, uint64_t newest)
+static void quorum_check(const struct view *view, const struct bb_super_copies *copies,
+                         uint64_t newest)
 {
     struct bb_disk_super quorum;
     unsigned equal_count = 0;
     bb_super_encode(&copies->super, 1, &quorum);
     require(copies->super.generation == newest, "not the newest pair");
     for (unsigned i = 0; i < COPIES; i++) {
-        const struct copy *copy = &fake->copies[i];
+        const struct copy *copy = &view->copies[i];
         bool equal = copy->error == 0 && memcmp(&copy->canonical, &quorum, sizeof(quorum)) == 0;
         require(copies->error[i] == copy->error, "error of a copy");
         require(copies->differs[i] == !equal, "copy differs, or does not");
@@ -296,11 +372,11 @@ static void quorum_check(struct fake *fake, const struct bb_super_copies *copies
     require(copies->equal_count == equal_count && equal_count >= 2, "number of equal copies");
 }
 
-static void no_quorum_check(const struct fake *fake, int result)
+static void no_quorum_check(const struct view *view, int result)
 {
     bool io = false, version = false, blank = true, later = false, tail_blank = true;
     for (unsigned i = 0; i < COPIES; i++) {
-        const struct copy *copy = &fake->copies[i];
+        const struct copy *copy = &view->copies[i];
         io = io || copy->error == -EIO;
         version = version || copy->error == BB_ERR_VERSION;
         blank = blank && copy->error == BB_ERR_NOT_FORMATTED;
@@ -321,7 +397,7 @@ static void no_quorum_check(const struct fake *fake, int result)
 
 static bool fits(const struct fake *fake, const struct bb_super *super)
 {
-    return super->layout.device_size == fake->io.device_size &&
+    return super->layout.device_size <= fake->io.device_size &&
            super->logical_sector == fake->io.logical_sector;
 }
 
@@ -339,7 +415,7 @@ static void update(struct fake *fake, struct bb_super_copies *copies)
     if (super.generation == BB_COUNTER_MAX || super.epoch == BB_COUNTER_MAX)
         return; /* written by nobody who counted up to it; the next start would refuse */
     if (cut)
-        fake->copies[fake->cut_at - 1].broken = true;
+        copy_of(fake, super.layout.device_size, fake->cut_at)->broken = true;
     super.epoch++;
     fake->updating = true;
     require(bb_super_write(&fake->io, &super) == (cut ? -EIO : 0), "write");
@@ -356,26 +432,27 @@ static void start(struct fake *fake, struct bb_super_copies *copies)
     struct bb_super super = copies->super;
     bool broken = false;
     for (unsigned i = 0; i < COPIES; i++)
-        broken = broken || (copies->differs[i] && fake->copies[i].broken);
+        broken = broken ||
+                 (copies->differs[i] && copy_of(fake, super.layout.device_size, i + 1)->broken);
     require(bb_super_heal(&fake->io, copies) == (broken ? -EIO : 0), "heal");
     reload(fake, copies, &super);
     if (broken)
         return;
     require(copies->equal_count == COPIES, "not all equal after healing");
     require(fake->dirty == 0, "no flush after healing");
-    for (unsigned i = 0; i < COPIES; i++)
+    for (unsigned i = 0; i < PLACES; i++)
         fake->copies[i].broken = false;
     update(fake, copies);
 }
 
 /* What a repair does without a quorum: the newest that can be read, in all four places. */
-static void repair(struct fake *fake)
+static void repair(struct fake *fake, const struct view *views, unsigned view_count)
 {
     struct bb_super_copies copies;
     const struct copy *best = NULL;
     bool broken = false;
-    for (unsigned i = 0; i < COPIES; i++) {
-        const struct copy *copy = &fake->copies[i];
+    for (unsigned i = 0; i < view_count * COPIES; i++) {
+        const struct copy *copy = &views[i / COPIES].copies[i % COPIES];
         if (copy->error == 0 && (best == NULL || copy->super.generation > best->super.generation))
             best = copy;
     }
@@ -388,8 +465,10 @@ static void repair(struct fake *fake)
     require(result == (fits(fake, &copies.super) ? 0 : BB_ERR_GEOMETRY), "geometry");
     if (result != 0)
         return;
-    for (unsigned i = 0; i < COPIES; i++)
-        broken = broken || (fake->copies[i].broken && &fake->copies[i] != best);
+    for (unsigned i = 1; i <= COPIES; i++) {
+        const struct copy *copy = copy_of(fake, best->super.layout.device_size, i);
+        broken = broken || (copy->broken && copy->place != best->place);
+    }
     require(bb_super_adopt(&fake->io, &copies) == (broken ? -EIO : 0), "adopt");
     if (broken)
         return;
@@ -410,13 +489,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(result == BB_ERR_NOT_FORMATTED, "too small, but formatted");
         return 0;
     }
-    decode_check(&fake);
-    if (!newest_pair(&fake, &newest)) {
-        no_quorum_check(&fake, result);
-        repair(&fake);
+    struct view views[2];
+    const struct view *best = NULL;
+    unsigned view_count = views_make(&fake, views);
+    for (unsigned i = 0; i < view_count; i++) {
+        uint64_t generation = 0;
+        if (newest_pair(&views[i], &generation) && (best == NULL || generation > newest)) {
+            best = &views[i];
+            newest = generation;
+        }
+    }
+    if (best == NULL) {
+        no_quorum_check(&views[0], result);
+        repair(&fake, views, view_count);
         return 0;
     }
-    quorum_check(&fake, &copies, newest);
+    quorum_check(best, &copies, newest);
     require(result == (fits(&fake, &copies.super) ? 0 : BB_ERR_GEOMETRY), "geometry");
     if (result == 0)
         start(&fake, &copies);

@@ -79,10 +79,17 @@ void seed_end(struct seed *seed, const char *target, const char *name)
 
 /* ---- Superblock ---- */
 
-#define SUPER_BODY offsetof(struct bb_disk_super, reserved)
+#define SUPER_BODY offsetof(struct bb_disk_super, shorts)
 
 enum { COPY_BLANK, COPY_BODY, COPY_SAME, COPY_UNREADABLE };
-enum { COPY_SEAL = 4, COPY_PLACE = 8, COPY_LATER = 16, COPY_POKE = 32, COPY_BROKEN = 64 };
+enum {
+    COPY_SEAL = 4,
+    COPY_PLACE = 8,
+    COPY_LATER = 16,
+    COPY_POKE = 32,
+    COPY_BROKEN = 64,
+    COPY_SHORTS = 128
+};
 #define COPY_WHOLE (COPY_SEAL | COPY_PLACE)
 
 static struct bb_super sample_super(uint64_t device_size, uint64_t generation)
@@ -157,10 +164,49 @@ static void super_field(const char *name, size_t offset, size_t size, uint64_t v
     seed_end(&seed, "super", name);
 }
 
+/* The device is larger than the store, which has grown behind short zones; a later head copy says
+ * that it has grown once more. */
+static void super_grown(void)
+{
+    struct seed seed = {.size = 0};
+    struct bb_super super = sample_super(40 << 20, 5);
+    struct bb_disk_super disk;
+    const struct bb_short_zone shorts[2] = {{0, 5}, {2, 4}};
+    BB_ASSERT(bb_layout_make_grown(60 << 20, 1 << 20, 8 << 20, shorts, 2, &super.layout) == 0);
+    super.must_understand = BB_SUPER_SHORT_ZONES;
+    for (unsigned larger = 0; larger < 2; larger++) {
+        const unsigned kinds[2][4] = {{COPY_SAME, COPY_SAME, COPY_SAME, COPY_SAME},
+                                      {COPY_SAME, COPY_SAME, COPY_BLANK, COPY_BLANK}};
+        bb_super_encode(&super, 1, &disk);
+        seed_number(&seed, super.layout.device_size + larger * (4 << 20), 8);
+        seed_number(&seed, super.logical_sector, 4);
+        seed_number(&seed, COPY_BODY | COPY_SEAL | COPY_SHORTS, 1);
+        seed_put(&seed, &disk, SUPER_BODY + 16);
+        for (unsigned i = 1; i < BB_SUPER_COPY_COUNT; i++)
+            seed_number(&seed, kinds[larger][i] | COPY_WHOLE, 1);
+        seed_end(&seed, "super", larger == 0 ? "short-zones" : "larger-device");
+    }
+    struct bb_super next = super;
+    BB_ASSERT(bb_layout_grow(&super.layout, 1, 80 << 20, &next.layout) == 0);
+    next.generation++;
+    seed_number(&seed, 80 << 20, 8);
+    seed_number(&seed, super.logical_sector, 4);
+    for (unsigned i = 0; i < 2; i++) {
+        bb_super_encode(i == 0 ? &next : &super, i + 1, &disk);
+        seed_number(&seed, COPY_BODY | COPY_SHORTS, 1);
+        seed_put(&seed, &disk, SUPER_BODY + 16);
+    }
+    bb_super_encode(&next, 3, &disk);
+    seed_number(&seed, COPY_BODY | COPY_SHORTS, 1);
+    seed_put(&seed, &disk, SUPER_BODY + 16);
+    seed_number(&seed, COPY_SAME | COPY_WHOLE, 1);
+    seed_end(&seed, "super", "cut-growth");
+}
+
 static void super_fields(void)
 {
     super_field("version", offsetof(struct bb_disk_super, version), 4, 2);
-    super_field("feature", offsetof(struct bb_disk_super, must_understand), 8, 1);
+    super_field("feature", offsetof(struct bb_disk_super, must_understand), 8, 2);
     super_field("sector", offsetof(struct bb_disk_super, logical_sector), 4, 8192);
     super_field("ring", offsetof(struct bb_disk_super, journal_units), 8, 255);
     super_field("zone-size", offsetof(struct bb_disk_super, zone_size), 8, 5 << 20);
@@ -422,6 +468,7 @@ int main(int argc, char **argv)
     corpus = argv[argc - 1];
     super_seeds();
     super_fields();
+    super_grown();
     record_seeds();
     page_seeds();
     index_seeds();
