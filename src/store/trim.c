@@ -18,7 +18,9 @@
 
 uint64_t bb_trim_memory(uint64_t device_size)
 {
-    uint64_t chunks = (device_size + BB_ZONE_SIZE_DEFAULT) / BB_UNIT_SIZE / CHUNK_UNITS;
+    /* the last zone and the short ones count as full */
+    uint64_t most = device_size + (1 + BB_SHORT_ZONES_MAX) * BB_ZONE_SIZE_DEFAULT;
+    uint64_t chunks = most / BB_UNIT_SIZE / CHUNK_UNITS;
     return 2 * bb_align_up(chunks / 8 + 8, 64);
 }
 
