@@ -141,9 +141,8 @@ struct bb_http_reply {
 #define BB_HTTP_REPLY_HEAD_MAX 1024u
 /* Writes the head, ending in the empty line; `date` is the IMF-fixdate of now (29 characters).
  * Bytes written; the buffer has BB_HTTP_REPLY_HEAD_MAX bytes, and the strings must fit. no-store on
- * whatever is not a block, nosniff on all; a 1xx is its status line only. No Server field. */
+ * whatever is not a block, nosniff on all; a 1xx is its status line only. No Server field. The
+ * reason phrase of a status that we never send is "Unknown". */
 size_t bb_http_reply_head(const struct bb_http_reply *reply, const char *date, char *ret_head);
-/* Reason phrase; "Unknown" for a status that we never send. */
-const char *bb_http_reason(int status);
 
 #endif

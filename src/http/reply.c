@@ -77,19 +77,6 @@ static void put_base64(struct cursor *out, const struct bb_hash *hash)
     put(out, (const char *)text, (size_t)len);
 }
 
-const char *bb_http_reason(int status)
-{
-    switch (status) {
-#define REASON_CASE(number, reason)                                                                \
-    case number:                                                                                   \
-        return reason;
-        STATUSES(REASON_CASE)
-#undef REASON_CASE
-    default:
-        return "Unknown";
-    }
-}
-
 static void put_status(struct cursor *out, int status)
 {
     BB_ASSERT(status >= 100 && status <= 599);

@@ -114,21 +114,48 @@ static void heads_are_these_bytes(void **state)
 static void every_status_of_the_contract_has_its_reason(void **state)
 {
     (void)state;
-    static const int statuses[] = {100, 200, 201, 204, 206, 304, 400, 401, 403,
-                                   404, 405, 408, 411, 412, 413, 414, 415, 416,
-                                   417, 421, 422, 431, 500, 501, 503, 505, 507};
-    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++) {
-        struct bb_http_reply reply = {.status = statuses[i]};
-        char head[BB_HTTP_REPLY_HEAD_MAX], line[64];
+    static const struct {
+        int status;
+        const char *line;
+    } lines[] = {
+        {100, "HTTP/1.1 100 Continue\r\n"},
+        {200, "HTTP/1.1 200 OK\r\n"},
+        {201, "HTTP/1.1 201 Created\r\n"},
+        {204, "HTTP/1.1 204 No Content\r\n"},
+        {206, "HTTP/1.1 206 Partial Content\r\n"},
+        {299, "HTTP/1.1 299 Unknown\r\n"}, /* which we never send */
+        {304, "HTTP/1.1 304 Not Modified\r\n"},
+        {400, "HTTP/1.1 400 Bad Request\r\n"},
+        {401, "HTTP/1.1 401 Unauthorized\r\n"},
+        {403, "HTTP/1.1 403 Forbidden\r\n"},
+        {404, "HTTP/1.1 404 Not Found\r\n"},
+        {405, "HTTP/1.1 405 Method Not Allowed\r\n"},
+        {408, "HTTP/1.1 408 Request Timeout\r\n"},
+        {409, "HTTP/1.1 409 Conflict\r\n"},
+        {411, "HTTP/1.1 411 Length Required\r\n"},
+        {412, "HTTP/1.1 412 Precondition Failed\r\n"},
+        {413, "HTTP/1.1 413 Content Too Large\r\n"},
+        {414, "HTTP/1.1 414 URI Too Long\r\n"},
+        {415, "HTTP/1.1 415 Unsupported Media Type\r\n"},
+        {416, "HTTP/1.1 416 Range Not Satisfiable\r\n"},
+        {417, "HTTP/1.1 417 Expectation Failed\r\n"},
+        {421, "HTTP/1.1 421 Misdirected Request\r\n"},
+        {422, "HTTP/1.1 422 Unprocessable Content\r\n"},
+        {429, "HTTP/1.1 429 Too Many Requests\r\n"},
+        {431, "HTTP/1.1 431 Request Header Fields Too Large\r\n"},
+        {500, "HTTP/1.1 500 Internal Server Error\r\n"},
+        {501, "HTTP/1.1 501 Not Implemented\r\n"},
+        {503, "HTTP/1.1 503 Service Unavailable\r\n"},
+        {505, "HTTP/1.1 505 HTTP Version Not Supported\r\n"},
+        {507, "HTTP/1.1 507 Insufficient Storage\r\n"},
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        struct bb_http_reply reply = {.status = lines[i].status};
+        char head[BB_HTTP_REPLY_HEAD_MAX];
         size_t size = bb_http_reply_head(&reply, DATE, head);
-        int len = snprintf(line, sizeof(line), "HTTP/1.1 %d %s\r\n", statuses[i],
-                           bb_http_reason(statuses[i]));
-        assert_string_not_equal(bb_http_reason(statuses[i]), "Unknown");
-        assert_true((size_t)len < size);
-        assert_memory_equal(head, line, (size_t)len);
+        assert_true(strlen(lines[i].line) <= size);
+        assert_memory_equal(head, lines[i].line, strlen(lines[i].line));
     }
-    assert_string_equal(bb_http_reason(299), "Unknown");
-    assert_string_equal(bb_http_reason(404), "Not Found");
 }
 
 /* The most that the server can ask for at once still fits. */
