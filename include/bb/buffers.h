@@ -27,6 +27,5 @@ BB_MUST_USE int bb_buffers_init(struct bb_buffers *buffers, struct bb_arena *are
 void *bb_buffers_get(struct bb_buffers *buffers, size_t size);
 /* Gives back what get returned for the same size. */
 void bb_buffers_put(struct bb_buffers *buffers, void *buffer, size_t size);
-size_t bb_buffers_free(const struct bb_buffers *buffers);
 
 #endif

@@ -58,8 +58,3 @@ void bb_buffers_put(struct bb_buffers *buffers, void *buffer, size_t size)
     int result = bb_buddy_free(buffers->buddy, offset / BB_UNIT_SIZE, 1u << order);
     BB_ASSERT(result == 0); /* put twice, or not one of ours */
 }
-
-size_t bb_buffers_free(const struct bb_buffers *buffers)
-{
-    return bb_buddy_free_units(buffers->buddy) * BB_UNIT_SIZE;
-}
