@@ -30,8 +30,7 @@ struct bb_delta {
     uint32_t bucket_mask;
 };
 
-/* Bytes that a delta of `capacity` items takes. */
-size_t bb_delta_memory(uint32_t capacity);
+/* For so many items; BB_ERR_MEMORY. */
 BB_MUST_USE int bb_delta_init(struct bb_delta *delta, struct bb_arena *arena, uint32_t capacity);
 
 static inline uint32_t bb_delta_count(const struct bb_delta *delta)

@@ -16,12 +16,6 @@ static uint32_t bucket_count(uint32_t capacity)
     return count;
 }
 
-size_t bb_delta_memory(uint32_t capacity)
-{
-    return (size_t)capacity * sizeof(struct bb_delta_item) +
-           (size_t)bucket_count(capacity) * sizeof(uint32_t);
-}
-
 int bb_delta_init(struct bb_delta *delta, struct bb_arena *arena, uint32_t capacity)
 {
     BB_ASSERT(capacity > 0);

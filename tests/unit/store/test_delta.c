@@ -30,8 +30,7 @@ struct bench {
 
 static void open_bench(struct bench *bench, uint32_t capacity)
 {
-    assert_int_equal(bb_arena_open(bb_delta_memory(capacity) + 4096, false, false, &bench->arena),
-                     0);
+    assert_int_equal(bb_arena_open((size_t)capacity * 256 + 4096, false, false, &bench->arena), 0);
     assert_int_equal(bb_delta_init(&bench->delta, &bench->arena, capacity), 0);
 }
 
