@@ -71,8 +71,7 @@ void bb_port_message(struct bb_port *port, struct bb_message message);
 /* Once per loop turn: runs what became ready and sends what was held back. True when something
  * still waits, so the loop must not block for long. */
 bool bb_port_turn(struct bb_port *port);
-/* What the pools of this port hold: extents of one order; units of all. For tests and status. */
+/* Extents of one order that the pools of this port hold: what a balance of all units counts. */
 uint64_t bb_port_pooled_extents(const struct bb_port *port, unsigned order);
-uint64_t bb_port_pooled_units(const struct bb_port *port);
 
 #endif

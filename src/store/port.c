@@ -203,15 +203,6 @@ uint64_t bb_port_pooled_extents(const struct bb_port *port, unsigned order)
     return (uint64_t)port->pools[order].current.left + port->pools[order].next.left;
 }
 
-uint64_t bb_port_pooled_units(const struct bb_port *port)
-{
-    uint64_t units = 0;
-    for (unsigned order = 0; order < BB_ORDER_COUNT; order++) {
-        units += bb_port_pooled_extents(port, order) << order;
-    }
-    return units;
-}
-
 /* ---- requests ---- */
 
 void bb_port_release(struct bb_port *port, struct bb_request *request)

@@ -345,9 +345,10 @@ bool rig_balance(struct rig *rig)
     uint64_t credits = 0;
     units += bb_buddy_free_units(rig->buddy);
     for (uint32_t port = 0; port < rig->config.port_count; port++) {
-        units += bb_port_pooled_units(rig->ports[port]);
         for (unsigned order = 0; order < BB_ORDER_COUNT; order++) {
-            credits += bb_port_pooled_extents(rig->ports[port], order);
+            uint64_t pooled = bb_port_pooled_extents(rig->ports[port], order);
+            credits += pooled;
+            units += pooled << order;
         }
     }
     bb_store_verify(rig->store);

@@ -22,6 +22,15 @@ static inline void bench_open(const struct rig_config *config)
     assert_int_equal(rig_start(&rig), 0);
 }
 
+/* What the pools of a port hold. */
+static inline uint64_t bench_pooled_units(const struct bb_port *port)
+{
+    uint64_t units = 0;
+    for (unsigned order = 0; order < BB_ORDER_COUNT; order++)
+        units += bb_port_pooled_extents(port, order) << order;
+    return units;
+}
+
 static inline void bench_verify_balance(void)
 {
     assert_true(rig_balance(&rig));

@@ -106,7 +106,7 @@ static void a_reservation_asks_for_a_run_and_is_done_in_the_next_turn(void **sta
     assert_true(call.done);
     assert_int_equal(call.request.result, 0);
     assert_int_equal(call.request.op.unit, 1000);
-    assert_int_equal(bb_port_pooled_units(port), 62);
+    assert_int_equal(bench_pooled_units(port), 62);
     close_port();
 }
 
@@ -207,7 +207,7 @@ static void a_recall_gives_everything_back_and_says_so_last(void **state)
     assert_sent(before + 1, BB_MSG_RELEASE, 15, 60, 1028);
     assert_sent(before + 2, BB_MSG_RECALLED, 0, 0, 0);
     assert_int_equal(sent_count, before + 3);
-    assert_int_equal(bb_port_pooled_units(port), 0);
+    assert_int_equal(bench_pooled_units(port), 0);
     recall(); /* nothing left, but always answered */
     assert_sent(before + 3, BB_MSG_RECALLED, 0, 0, 0);
     close_port();
@@ -224,7 +224,7 @@ static void a_run_that_is_granted_after_a_recall_serves_who_waits(void **state)
     grant(sent_op(0), 512, 2);
     (void)bb_port_turn(port);
     assert_true(call.done);
-    assert_int_equal(bb_port_pooled_units(port), 1);
+    assert_int_equal(bench_pooled_units(port), 1);
     close_port();
 }
 
@@ -283,7 +283,7 @@ static void holding_back_more_than_agreed_is_a_bug(void **state)
 static void put(struct call *call, uint8_t *buf, uint32_t reserved, uint32_t size)
 {
     reserve(call, reserved);
-    if (!call->done && bb_port_pooled_units(port) == 0)
+    if (!call->done && bench_pooled_units(port) == 0)
         grant(sent_op(sent_count - 1), 1024, 1);
     (void)bb_port_turn(port);
     assert_true(call->done);

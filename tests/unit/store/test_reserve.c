@@ -302,7 +302,7 @@ static void the_pools_hold_at_most_a_64th_of_free_space(void **state)
     }
     for (unsigned i = 0; i < 8; i++)
         assert_int_equal(call_wait(&calls[i]), 0);
-    uint64_t pooled = bb_port_pooled_units(rig.ports[0]) + bb_port_pooled_units(rig.ports[1]);
+    uint64_t pooled = bench_pooled_units(rig.ports[0]) + bench_pooled_units(rig.ports[1]);
     assert_in_range(pooled, 1, bb_buddy_total_units(rig.buddy) / 64);
     for (unsigned i = 0; i < 8; i++)
         bb_port_release(calls[i].port, &calls[i].request);
