@@ -87,8 +87,8 @@ struct bb_buddy_chunk {
 };
 struct bb_buddy_chunk bb_buddy_chunk(const struct bb_buddy *buddy, uint32_t zone, uint32_t chunk);
 
-/* The first run of free units in a chunk at or behind `position` (units in the chunk): its length, 0
- * when there is none, and its position. A handful of words is looked at. */
+/* The first run of free units in a chunk at or behind `position` (units in the chunk): its length,
+ * 0 when there is none, and its position. A handful of words is looked at. */
 uint32_t bb_buddy_free_run(const struct bb_buddy *buddy, uint32_t zone, uint32_t chunk,
                            uint32_t position, uint32_t *ret_position);
 

@@ -3,8 +3,8 @@
  * end and the tail moves there; journal, open zones and blocks stay where they are, and the index
  * is not written. Blocking; one thread.
  *
- * Only a store that checks clean and leaves a start nothing to recover grows. What a growth that was
- * cut leaves behind is allowed and healed. bb_super_grow has the order of the writes.
+ * Only a store that checks clean and leaves a start nothing to recover grows. What a growth that
+ * was cut leaves behind is allowed and healed. bb_super_grow has the order of the writes.
  */
 #ifndef BB_GROW_H
 #define BB_GROW_H

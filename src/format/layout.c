@@ -63,7 +63,8 @@ static uint64_t zone_bytes(uint64_t size)
 }
 
 /* What the zones before `index` have of it together. */
-static inline uint64_t sum_before(const struct bb_layout *layout, uint32_t index, measure_fn *measure)
+static inline uint64_t sum_before(const struct bb_layout *layout, uint32_t index,
+                                  measure_fn *measure)
 {
     uint64_t full = measure(layout->zone_size), sum = index * full;
     for (uint32_t i = 0; i < layout->short_count && layout->shorts[i].index < index; i++)

@@ -209,7 +209,8 @@ static void judge_run(void)
         totals.stuck++;
         for (unsigned i = 0; i < 300 && faults_any_waits() && !faults.plan.commit_stuck; i++) {
             faults.plan.over = false;
-            faults.rig.now_ms++; /* a window waits for others, 1 ms in each of a few turns at most */
+            faults.rig
+                .now_ms++; /* a window waits for others, 1 ms in each of a few turns at most */
             (void)faults_turn();
         }
         if (!faults.plan.in_index && faults.plan.class == BB_IO_DATA && faults.plan.span == ONCE &&

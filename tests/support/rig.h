@@ -131,8 +131,8 @@ void rig_close(struct rig *rig);
 int rig_start(struct rig *rig);
 /* Only the first part of it: rig->recovered. */
 int rig_recover(struct rig *rig);
-/* As bbd --read-only: nothing is written, rig->replay lies over the index; only GET and HEAD are for
- * it. rig_stop or rig_drop ends it. */
+/* As bbd --read-only: nothing is written, rig->replay lies over the index; only GET and HEAD are
+ * for it. rig_stop or rig_drop ends it. */
 int rig_start_read_only(struct rig *rig);
 /* Requests to the device that are no reads, and folds of the index, so far. */
 uint64_t rig_written(const struct rig *rig);

@@ -19,7 +19,7 @@ LAYERS = {"base": 0, "format": 1, "alloc": 1, "io": 2, "index": 3, "store": 4, "
 HEADER_LAYER = {"assert": "base", "bits": "base", "le": "base", "clock": "base", "buckets": "base",
                 "plant": "base",
                 "format": "format", "codec": "format", "partition": "format", "io": "io",
-                "index": "index", "http": "http", "counters": "http"}
+                "index": "index", "op": "store", "http": "http", "counters": "http"}
 
 # Headers of libraries, with the only folders that may include them.
 LIBRARIES = {"liburing.h": ["src/io"], "liburing/": ["src/io"], "lmdb.h": ["src/index"],
