@@ -105,7 +105,7 @@ http {{
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/t1; fastcgi_temp_path {folder}/t2;
   uwsgi_temp_path {folder}/t3; scgi_temp_path {folder}/t4;
   server {{
-    listen 127.0.0.1:{port} reuseport; root {folder}/www;
+    listen 127.0.0.1:{port} reuseport{tls}; root {folder}/www;
     location = /nothing {{ return 204; }}
     location /put/ {{
       dav_methods PUT DELETE; create_full_put_path on;
@@ -118,7 +118,7 @@ http {{
     def __init__(self, bbbench, folder, seconds):
         self.bbbench, self.base, self.seconds = bbbench, folder, seconds
 
-    def measure(self, op, path):
+    def measure(self, op, path, certificate=None):
         program = machine.need_program("nginx", "nginx-light")
         folder = machine.new_folder(self.base, "nginx")
         os.makedirs(f"{folder}/www/put")
@@ -126,8 +126,12 @@ http {{
             file.write(os.urandom(4096))
         port = machine.free_port()
         user = "user root;" if os.geteuid() == 0 else ""
+        tls, scheme = "", "http"
+        if certificate is not None:
+            scheme = "https"
+            tls = " ssl; ssl_certificate {}; ssl_certificate_key {}".format(*certificate)
         machine.write_text(f"{folder}/nginx.conf",
-                           self.CONFIG.format(user=user, folder=folder, port=port))
+                           self.CONFIG.format(user=user, folder=folder, port=port, tls=tls))
         server = machine.start([program, "-p", folder, "-c", f"{folder}/nginx.conf",
                                 "-e", f"{folder}/nginx.err"], f"{folder}/log")
         try:
@@ -136,9 +140,9 @@ http {{
             workers = machine.children_of(server.pid)
             if not workers:
                 raise Unable(f"nginx does not start: {machine.read_text(folder + '/nginx.err')}")
-            done = machine.run(self.bbbench, "--url", f"http://127.0.0.1:{port}", "--json",
-                               "--connections", CONNECTIONS, "--seconds", self.seconds, "--ops", op,
-                               "--path", path, "--pid", workers[0])
+            done = machine.run(self.bbbench, "--url", f"{scheme}://127.0.0.1:{port}", "--insecure",
+                               "--json", "--connections", CONNECTIONS, "--seconds", self.seconds,
+                               "--ops", op, "--path", path, "--pid", workers[0])
             found = json.loads(done.out.splitlines()[0])
         finally:
             machine.end(server)
@@ -152,6 +156,10 @@ http {{
     def static_4k(self):
         """A file of 4 KiB from the page cache."""
         return self.measure("plain", "/f4k")
+
+    def static_4k_tls(self, certificate, key):
+        """The same with TLS."""
+        return self.measure("plain", "/f4k", (certificate, key))
 
     def no_content(self):
         """204 and nothing else."""
