@@ -36,6 +36,13 @@ static const struct rig_config trimming = {.id_count = 48,
                                            .device_size = BB_DEVICE_SIZE_MIN + 4 * BB_MIB,
                                            .trims = true};
 
+/* The scrub is always under way, and its row is written again and again. */
+static const struct rig_config scrubbing = {.id_count = 40,
+                                            .size_max = 24000,
+                                            .slice_max = 24,
+                                            .fault_percent = 10,
+                                            .scrub = {.rate = 1u << 30, .share = 100, .days = 1}};
+
 static void must_start(void)
 {
     int result = rig_start(&rig);
@@ -365,6 +372,35 @@ static void trims(void)
     BB_ASSERT(rig_status(&rig).trim.discards > discards + 8);
 }
 
+/* Passes of the scrub beside puts, deletes, checkpoints and marks. */
+static void scrubs(void)
+{
+    struct bb_scrub_status status;
+    do_all(RIG_PUT, 0, scrubbing.id_count / 2);
+    for (uint32_t wave = 0; wave < 3; wave++) {
+        (void)rig_checkpoint(&rig);
+        bool rotten = rig_rot(&rig, 3 + wave);
+        BB_ASSERT(rotten);
+        rig.allowed[3 + wave] |= RIG_MARKED; /* at some time from here on */
+        for (uint32_t turn = 0; rig.finding_count <= wave; turn++) {
+            BB_ASSERT(turn < 100000);
+            bb_scrub_get_status(rig.store, &status);
+            if (!status.hurried) { /* the pass that was under way may have been behind it */
+                bb_scrub_start(rig.store);
+                rig.woken = true;
+            }
+            uint32_t id = 8 + (turn / 4 + wave) % (scrubbing.id_count - 8);
+            if (turn % 8 == 0 && turn < 160) {
+                (void)rig_submit(&rig, turn % 3 == 0 ? RIG_DELETE : RIG_PUT, id);
+            }
+            rig.now_ms += !rig_turn(&rig);
+        }
+        (void)rig_settle(&rig);
+        BB_ASSERT(rig.finding.outcome == BB_SCRUB_MARKED);
+        rig.allowed[3 + wave] = RIG_MARKED;
+    }
+}
+
 /* The whole life of a store. Steps build on each other. */
 static const struct step life[] = {
     {"start", must_start},
@@ -412,6 +448,14 @@ static const struct step trimmed[] = {
     {"trims", trims},
     {"crash", crash_and_restart},
     {"trims again", trims},
+    {"clean stop", stop_and_restart},
+    {NULL, NULL},
+};
+
+static const struct step scrubbed[] = {
+    {"start", must_start},
+    {"scrubs", scrubs},
+    {"crash", crash_and_restart},
     {"clean stop", stop_and_restart},
     {NULL, NULL},
 };
@@ -503,12 +547,14 @@ int main(int argc, char **argv)
     only = argc > 3 ? argv[3] : NULL;
     uint64_t violations = 0;
     bool caught = only != NULL || canaries();
-    BB_ASSERT(is_wanted(life) || is_wanted(full) || is_wanted(ring) || is_wanted(trimmed));
+    BB_ASSERT(is_wanted(life) || is_wanted(full) || is_wanted(ring) || is_wanted(trimmed) ||
+              is_wanted(scrubbed));
     for (uint64_t seed = first; seed < first + seeds && violations == 0; seed++) {
         violations += run_script("life", &config, life, seed);
         violations += violations == 0 ? run_script("full device", &small, full, seed) : 0;
         violations += violations == 0 ? run_script("full ring", &prompt, ring, seed) : 0;
         violations += violations == 0 ? run_script("trim", &trimming, trimmed, seed) : 0;
+        violations += violations == 0 ? run_script("scrub", &scrubbing, scrubbed, seed) : 0;
     }
     explore_print_sum("cuts", first, first + seeds - 1, &counts, violations);
     return violations != 0 || !caught;
