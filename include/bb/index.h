@@ -44,7 +44,8 @@ struct bb_scrub_row {
 };
 #define BB_SCRUB_PAUSED 1u
 #define BB_SCRUB_HURRIED 2u
-#define BB_SCRUB_SET 4u /* `set` is kept */
+#define BB_SCRUB_SET 4u   /* `set` is kept */
+#define BB_SCRUB_DOUBT 8u /* it was not that of the index: looks for what no page names */
 
 /* The one row of the state database. */
 struct bb_index_state {

@@ -146,16 +146,30 @@ void scrub_rest_a_while(struct bb_store *store)
 
 /* ---- passes ---- */
 
-static void pass_begin(struct bb_store *store)
+static void from_first_page(struct bb_store *store)
 {
     struct bb_scrub_row *row = &store->scrub.row;
     row->page = row->set_page = 0;
     row->set = (struct bb_set){0};
     row->flags |= BB_SCRUB_SET;
+    store->scrub.named_until = 0;
+    store->scrub.row_moved = true;
+}
+
+static void pass_begin(struct bb_store *store)
+{
+    struct bb_scrub_row *row = &store->scrub.row;
+    from_first_page(store);
     row->pass_began_s = bb_max_u64(scrub_unix_s(store), 1);
     row->pass_findings = 0;
     row->blocks = row->bytes = 0;
-    store->scrub.row_moved = true;
+}
+
+static bool set_differs(const struct bb_store *store)
+{
+    const struct bb_scrub_row *row = &store->scrub.row;
+    return has_flag(store, BB_SCRUB_SET) && row->set_page == row->page &&
+           !bb_set_equal(&row->set, &store->journal.anchor.set);
 }
 
 /* All pages have been seen. True when something else has to be done first. */
@@ -167,14 +181,19 @@ static bool pass_end(struct bb_store *store)
         scrub_rest_a_while(store);
         return true;
     }
-    if (has_flag(store, BB_SCRUB_SET) && row->set_page == row->page &&
-        !bb_set_equal(&row->set, &store->journal.anchor.set))
+    if (set_differs(store) && !has_flag(store, BB_SCRUB_DOUBT)) {
+        row->flags |= BB_SCRUB_DOUBT; /* the pages once more, without the blocks */
+        from_first_page(store);
+        scrub_rest(store);
+        return true;
+    }
+    if (set_differs(store))
         scrub_found(store, BB_SCRUB_SET_DIFFERS, BB_SCRUB_LEFT, 0, NULL);
     row->passes++;
     row->last_ended_s = scrub_unix_s(store);
     if (row->pass_findings == 0)
         row->last_clean_s = row->last_ended_s;
-    row->flags &= ~(uint64_t)(BB_SCRUB_HURRIED | BB_SCRUB_SET);
+    row->flags &= ~(uint64_t)(BB_SCRUB_HURRIED | BB_SCRUB_SET | BB_SCRUB_DOUBT);
     row->pass_began_s = 0;
     row->page = row->set_page = 0;
     scrub->row_moved = scrub->save_now = true;
@@ -201,7 +220,7 @@ static void step(struct bb_store *store)
     }
     if (row->pass_began_s == 0)
         pass_begin(store);
-    if (scrub->page_loaded && scrub_block_begin(store))
+    if (scrub->page_loaded && !has_flag(store, BB_SCRUB_DOUBT) && scrub_block_begin(store))
         return;
     if (scrub->page_loaded)
         scrub_page_over(store);

@@ -54,9 +54,10 @@ struct scrub {
     uint64_t began_ms; /* what was last asked of the device or the index */
     bool rested;       /* the time it took has been waited out */
     /* the page */
-    bool page_loaded; /* its entries are in slot[newest] and compared */
-    bool pages_ahead; /* a checkpoint wrote pages and could not fold */
-    bool touched;     /* a checkpoint wrote the page since it was read */
+    bool page_loaded;     /* its entries are in slot[newest] and compared */
+    uint64_t named_until; /* DOUBT: the units below belong to entries of the pages before */
+    bool pages_ahead;     /* a checkpoint wrote pages and could not fold */
+    bool touched;         /* a checkpoint wrote the page since it was read */
     unsigned looks;
     unsigned newest;
     bool good[2];

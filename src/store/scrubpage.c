@@ -142,6 +142,37 @@ static void report_left(struct bb_store *store)
     }
 }
 
+/* Whether units of the page are in use and belong to no entry: to a block that the page lacks, or
+ * to a worker that has not stored anything there yet. */
+static bool has_nameless_units(const struct bb_store *store)
+{
+    const struct scrub *scrub = &store->scrub;
+    uint64_t named = scrub->named_until;
+    for (uint32_t i = 0; i < BB_PAGE_ENTRY_COUNT; i++) {
+        struct bb_entry entry;
+        uint64_t unit = bb_layout_unit_of(&store->super.layout, scrub->row.page, i);
+        if (unit == UINT64_MAX)
+            break;
+        if (bb_entry_get(scrub->slot[scrub->newest], i, &entry) == 1)
+            named = bb_max_u64(named, unit + bb_units_of(entry.size));
+        if (unit >= named && bb_buddy_is_used(store->buddy, unit, 1))
+            return true;
+    }
+    return false;
+}
+
+static void note_named(struct bb_store *store)
+{
+    struct scrub *scrub = &store->scrub;
+    for (uint32_t i = 0; i < BB_PAGE_ENTRY_COUNT; i++) {
+        struct bb_entry entry;
+        if (bb_entry_get(scrub->slot[scrub->newest], i, &entry) == 1)
+            scrub->named_until = bb_max_u64(
+                scrub->named_until, bb_layout_unit_of(&store->super.layout, scrub->row.page, i) +
+                                        bb_units_of(entry.size));
+    }
+}
+
 /* The blocks of the page are to be hashed, but those whose entries nobody could confirm. */
 static void page_done(struct bb_store *store)
 {
@@ -156,6 +187,7 @@ static void page_done(struct bb_store *store)
         scrub->due[i] = bb_entry_get(scrub->slot[scrub->newest], i, &entry) == 1 &&
                         !entry.corrupt && !scrub->wrong[i];
     }
+    note_named(store);
     scrub->page_loaded = true;
     scrub->next_entry = 0;
     scrub_rest(store);
@@ -184,7 +216,8 @@ static void compare(struct bb_store *store)
         return;
     }
     scrub->looks_again += clean && scrub->looks == 1 && !scrub->mended;
-    if (clean || scrub->mended)
+    bool doubtful = (scrub->row.flags & BB_SCRUB_DOUBT) != 0 && has_nameless_units(store);
+    if ((clean && !doubtful) || scrub->mended)
         page_done(store);
     else
         scrub_mend_begin(store);

@@ -499,13 +499,33 @@ static void nothing_is_found_where_nothing_is_wrong(void **state)
     assert_true(passes > 0);
 }
 
-static void a_missing_entry_shows_in_the_set(void **state)
+static void a_missing_entry_shows_in_the_set_and_is_put_back(void **state)
 {
     (void)state;
     open_full(&scrubbed);
     forge(9, NULL);
     pass();
-    assert_int_equal(scrub().findings[BB_SCRUB_SET_DIFFERS], 1);
+    assert_found(BB_SCRUB_ENTRY, BB_SCRUB_REPAIRED, 1);
+    assert_true(bb_hash_equal(&rig.finding.hash, &rig.hashes[9]));
+    assert_all_is_well(40);
+    memindex_wipe(rig.mem);
+    rig_drop(&rig);
+    assert_int_equal(rig_rebuild(&rig), 0);
+    assert_int_equal(rig_start(&rig), 0);
+    assert_int_equal(rig_check(&rig), 0);
+    bench_close();
+}
+
+static void a_block_that_nothing_names_is_told(void **state)
+{
+    (void)state;
+    open_full(&scrubbed);
+    struct bb_change lost = {.hash = rig.hashes[9]};
+    forge(9, NULL);
+    memindex_tamper(rig.mem, &lost);
+    pass();
+    assert_found(BB_SCRUB_SET_DIFFERS, BB_SCRUB_LEFT, 1);
+    rig.allowed[9] = RIG_ABSENT;
     bench_close();
 }
 
@@ -524,7 +544,8 @@ int main(void)
         cmocka_unit_test(a_block_deleted_while_it_is_read_keeps_its_units),
         cmocka_unit_test(a_block_stored_anew_elsewhere_is_not_marked),
         cmocka_unit_test(nothing_is_found_where_nothing_is_wrong),
-        cmocka_unit_test(a_missing_entry_shows_in_the_set),
+        cmocka_unit_test(a_missing_entry_shows_in_the_set_and_is_put_back),
+        cmocka_unit_test(a_block_that_nothing_names_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
