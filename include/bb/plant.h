@@ -66,6 +66,7 @@
     x(SUPER_NOT_HEALED, "a new generation is written when all four copies are equal")              \
     x(CLEAN_KEPT, "a start clears the clean mark")                                                 \
     x(CLEAN_IGNORED, "after a clean stop the scan must reach the mark")                            \
+    x(FORMAT_SUPER_EARLY, "format writes the superblocks last")                                    \
     x(GROW_HEAD_FIRST, "growing: the new tail stands before a head copy names it")                 \
     x(GROW_NOT_FLUSHED, "growing: new tail, flush, copy 1, flush, copy 2, flush")                  \
     x(GROW_HEADS_AT_ONCE, "growing: copy 1 is durable before copy 2 is written")                   \

@@ -10,6 +10,7 @@
 #include "bb/bits.h"
 #include "bb/err.h"
 #include "bb/lmdbindex.h"
+#include "bb/plant.h"
 #include "bb/random.h"
 #include "bb/recovery.h"
 #include "bb/rundir.h"
@@ -291,6 +292,8 @@ static int write_all(struct format *format)
     begin_step(format, WRITE_JOURNAL);
     error = write_ring(format, &sync.io);
     begin_step(format, WRITE_INDEX);
+    if (error == 0 && bb_planted(FORMAT_SUPER_EARLY))
+        error = bb_super_write(&sync.io, &format->super);
     if (error == 0)
         error = write_index(format);
     if (error != 0)
