@@ -16,7 +16,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* mmap aligns to 4 KiB only: map one huge page more and cut both ends. MAP_FAILED on failure. */
+/* mmap aligns to pages only: map one huge page more and cut both ends. MAP_FAILED on failure. */
 static void *map_aligned(size_t size)
 {
     uint8_t *raw =
