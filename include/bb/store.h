@@ -56,6 +56,8 @@ struct bb_store_config {
     void (*windowed)(void *context, const struct bb_op *ops);
     /* Writes of blocks that are on their way, of all ports; NULL: those of `io`. */
     uint32_t (*data_writes)(void *context);
+    /* A discard failed, and the pass of trim is over. May be NULL. */
+    void (*trim_failed)(void *context, int error);
     /* Called once: the store acknowledges nothing any more; what failed and why. */
     void (*fatal)(void *context, int error, const char *what);
 };

@@ -178,6 +178,15 @@ static uint32_t data_writes(void *context)
     return count;
 }
 
+static void trim_failed(void *context, int error)
+{
+    (void)context;
+    bb_log(BB_LOG_WARNING,
+           "trim: a discard of the data device failed: %s; there will be no other until bbctl trim "
+           "says so",
+           bb_err_text(error));
+}
+
 static void fatal(void *context, int error, const char *what)
 {
     struct bb_control *control = context;
@@ -214,6 +223,7 @@ static int carry_out_open(struct bb_control *control, const struct command *comm
     config->reply = reply;
     config->recall = recall;
     config->windowed = windowed;
+    config->trim_failed = trim_failed;
     config->scrub.found = found;
     config->data_writes = data_writes;
     config->fatal = fatal;

@@ -230,7 +230,7 @@ static void add_space(struct bb_sheet *sheet, const struct bb_store_status *stat
     gauge(sheet, "space_padding_bytes", "Bytes in use behind the end of blocks.",
           status->padding_bytes);
     gauge(sheet, "space_free_bytes", "Free bytes.", status->free_units * BB_UNIT_SIZE);
-    gauge(sheet, "space_quarantined_bytes", "Bytes that a failed write took out of use.",
+    gauge(sheet, "space_quarantined_bytes", "Bytes that a failed write or discard took out of use.",
           status->quarantined_units * BB_UNIT_SIZE);
     gauge(sheet, "space_largest_free_bytes", "Largest free extent, at most 1 MiB.", largest);
     family(sheet, "space_free_extents", "gauge",

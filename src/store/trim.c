@@ -287,6 +287,9 @@ static void discard_done(struct bb_io_request *request)
     } else {
         trim->status.error = request->result;
         trim->status.failed++;
+        if (store->config.trim_failed != NULL) {
+            store->config.trim_failed(store->config.context, request->result);
+        }
         if (trim->state != TRIM_OFF) {
             pass_end(store);
         }
