@@ -44,8 +44,9 @@ static void row_check(const void *bytes, size_t size)
     struct bb_disk_index_state again;
     memset(&state, UNTOUCHED, sizeof(state));
     int result = bb_index_state_decode(bytes, size, &state);
-    bool good = size == 152 && memcmp(bytes, "BBINDEX\n", 8) == 0 && u32_at(bytes, 8) == 2 &&
-                u32_at(bytes, 12) == 0 && sealed(bytes, size, 136);
+    bool good = (size == 280 || size == 152) && memcmp(bytes, "BBINDEX\n", 8) == 0 &&
+                u32_at(bytes, 8) == (size == 280 ? 3 : 2) && u32_at(bytes, 12) == 0 &&
+                sealed(bytes, size, 136);
     require((result == 0) == good, "a second opinion differs");
     if (result != 0) {
         require(result == BB_ERR_INDEX_DAMAGED || result == BB_ERR_VERSION,
