@@ -80,15 +80,42 @@ static void assign(struct bb_worker *acceptor, int fd, struct bb_listener *liste
         bb_worker_wake(worker);
 }
 
+/* Those that waited for a session, as far as there are some. */
+static void adopt_waiting(struct bb_worker *worker, bool stopping)
+{
+    const struct bb_listener *listener;
+    int fd;
+    while ((stopping || worker->free != NULL) &&
+           bb_tlsconn_next(worker->tls, stopping, &fd, &listener)) {
+        if (stopping) {
+            refuse(worker, fd);
+            continue;
+        }
+        bool room = bb_tlsconn_make_room(worker); /* for those that still wait */
+        BB_ASSERT(room);
+        adopt(worker, fd, listener);
+    }
+}
+
+static void welcome(struct bb_worker *worker, int fd, const struct bb_listener *listener)
+{
+    if (!listener->tls || bb_tlsconn_make_room(worker))
+        adopt(worker, fd, listener);
+    else if (!bb_tlsconn_wait(worker->tls, fd, listener))
+        refuse(worker, fd);
+}
+
 void bb_accept_handed(struct bb_worker *worker)
 {
     bool stopping = bb_board_phase(&worker->shared->board) >= BB_PHASE_STOPPING;
+    if (worker->tls != NULL)
+        adopt_waiting(worker, stopping);
     struct bb_message message;
     while ((stopping || worker->free != NULL) && bb_queue_pop(&worker->handed, &message)) {
         if (stopping)
             refuse(worker, (int)message.word);
         else
-            adopt(worker, (int)message.word, message.pointer);
+            welcome(worker, (int)message.word, message.pointer);
     }
 }
 

@@ -25,7 +25,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define SPARE 16u /* sessions above the limit: those being ended */
+#define SPARE 16u       /* sessions above the limit: those being ended */
+#define WAITING_MAX 64u /* newcomers for whom others are being ended */
 
 enum want { WANT_NOTHING, WANT_READ, WANT_WRITE };
 
@@ -49,11 +50,20 @@ struct bb_tls_link {
     int error;      /* of the socket */
 };
 
+/* A socket that has come and waits for a session. */
+struct newcomer {
+    int fd;
+    const struct bb_listener *listener;
+};
+
 struct bb_tls_pool {
     struct bb_arena arena; /* this, the sessions, their buffers */
     struct bb_tls_link *free;
     struct bb_tls_link *head, *tail; /* the queue */
     unsigned live, max;
+    unsigned ending;                      /* of those live: cancelled */
+    struct newcomer waiting[WAITING_MAX]; /* a ring */
+    unsigned waiting_at, waiting_count;
 };
 
 /* ---- sessions ---- */
@@ -97,17 +107,46 @@ void bb_tlsconn_close_pool(struct bb_tls_pool *pool)
     bb_arena_close(&arena);
 }
 
+bool bb_tlsconn_make_room(struct bb_worker *worker)
+{
+    struct bb_tls_pool *pool = worker->tls;
+    BB_ASSERT(pool != NULL);
+    BB_ASSERT(pool->ending <= pool->live);
+    bool none = pool->free == NULL && pool->ending <= pool->waiting_count;
+    if (none || pool->live - pool->ending >= pool->max)
+        (void)bb_slow_shed_tls(worker, bb_clock_ms());
+    return pool->free != NULL;
+}
+
+bool bb_tlsconn_wait(struct bb_tls_pool *pool, int fd, const struct bb_listener *listener)
+{
+    if (pool->waiting_count == WAITING_MAX)
+        return false;
+    unsigned at = (pool->waiting_at + pool->waiting_count++) % WAITING_MAX;
+    pool->waiting[at] = (struct newcomer){fd, listener};
+    return true;
+}
+
+bool bb_tlsconn_next(struct bb_tls_pool *pool, bool any, int *ret_fd,
+                     const struct bb_listener **ret_listener)
+{
+    if (pool->waiting_count == 0 || (pool->free == NULL && !any))
+        return false;
+    const struct newcomer *newcomer = &pool->waiting[pool->waiting_at];
+    *ret_fd = newcomer->fd;
+    *ret_listener = newcomer->listener;
+    pool->waiting_at = (pool->waiting_at + 1) % WAITING_MAX;
+    pool->waiting_count--;
+    return true;
+}
+
 bool bb_tlsconn_attach(struct bb_conn *conn)
 {
     struct bb_worker *worker = conn->worker;
     struct bb_tls_pool *pool = worker->tls;
-    BB_ASSERT(pool != NULL);
-    BB_ASSERT(conn->tls == NULL);
-    if (pool->live >= pool->max)
-        (void)bb_slow_shed_tls(worker, bb_clock_ms());
     struct bb_tls_link *link = pool->free;
-    if (link == NULL)
-        return false;
+    BB_ASSERT(link != NULL);
+    BB_ASSERT(conn->tls == NULL);
     struct ssl_ctx_st *context = atomic_load_explicit(&worker->shared->tls, memory_order_acquire);
     if (bb_tls_begin(&link->tls, context) != 0)
         return false;
@@ -142,6 +181,8 @@ void bb_tlsconn_detach(struct bb_conn *conn)
         bb_tls_say_end(&link->tls);
         flush_now(conn);
     }
+    if (link->cancelled)
+        pool->ending--;
     bb_tls_end(&link->tls);
     link->next = pool->free;
     pool->free = link;
@@ -250,6 +291,8 @@ static void deliver(struct bb_conn *conn, int result)
     BB_ASSERT(conn->socket_busy);
     link->want = WANT_NOTHING;
     link->written = 0;
+    if (link->cancelled)
+        conn->worker->tls->ending--;
     link->cancelled = false;
     conn->socket_busy = false;
     if (result > 0)
@@ -288,9 +331,11 @@ static void step_later(struct bb_conn *conn)
     pool->tail = link;
 }
 
-bool bb_tlsconn_has_work(const struct bb_tls_pool *pool)
+bool bb_tlsconn_has_work(const struct bb_worker *worker)
 {
-    return pool->head != NULL;
+    const struct bb_tls_pool *pool = worker->tls;
+    bool welcome = pool->waiting_count > 0 && pool->free != NULL && worker->free != NULL;
+    return pool->head != NULL || welcome;
 }
 
 void bb_tlsconn_turn(struct bb_tls_pool *pool)
@@ -358,6 +403,8 @@ void bb_tlsconn_send(struct bb_conn *conn)
 void bb_tlsconn_cancel(struct bb_conn *conn)
 {
     struct bb_tls_link *link = conn->tls;
+    if (!link->cancelled)
+        conn->worker->tls->ending++;
     link->cancelled = true;
     if (link->flying)
         bb_ring_cancel(conn->worker->ring, &conn->event);

@@ -15,8 +15,16 @@ struct bb_tls_pool;
 BB_MUST_USE int bb_tlsconn_open_pool(unsigned count, struct bb_tls_pool **ret_pool);
 void bb_tlsconn_close_pool(struct bb_tls_pool *pool); /* NULL is allowed */
 
-/* Gives a fresh connection a session; where all are in use, the slowest connection that has one is
- * ended for the next. False when there is none. */
+/* For a newcomer: where all sessions are in use, the slowest connection that has one is ended.
+ * False when none is free yet. */
+BB_MUST_USE bool bb_tlsconn_make_room(struct bb_worker *worker);
+/* Keeps a newcomer until a session is free. False: too many wait already. */
+BB_MUST_USE bool bb_tlsconn_wait(struct bb_tls_pool *pool, int fd,
+                                 const struct bb_listener *listener);
+/* The next of them; `any`: whether a session is free or not. False when there is none. */
+BB_MUST_USE bool bb_tlsconn_next(struct bb_tls_pool *pool, bool any, int *ret_fd,
+                                 const struct bb_listener **ret_listener);
+/* Gives a connection one of the free sessions. False without memory. */
 BB_MUST_USE bool bb_tlsconn_attach(struct bb_conn *conn);
 /* Says that nothing more is sent, if that can be sent at once, and takes the session away: what the
  * connection does from then on it does on the plain socket. */
@@ -34,7 +42,8 @@ void bb_tlsconn_done(struct bb_event *event, int result, bool more);
 char *bb_tlsconn_text(const struct bb_conn *conn, char *ret, size_t size);
 /* Steps the connections for which something was there already. */
 void bb_tlsconn_turn(struct bb_tls_pool *pool);
-bool bb_tlsconn_has_work(const struct bb_tls_pool *pool);
+/* Whether the next turn has something to do at once. */
+bool bb_tlsconn_has_work(const struct bb_worker *worker);
 
 /* ---- what the machine does about it (conn.c) ---- */
 

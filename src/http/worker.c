@@ -396,7 +396,7 @@ static int turn(struct bb_worker *worker)
     publish_ring_stats(worker);
     if (worker->unverified.head != NULL || worker->buffers_freed)
         return 0;
-    if (worker->tls != NULL && bb_tlsconn_has_work(worker->tls))
+    if (worker->tls != NULL && bb_tlsconn_has_work(worker))
         return 0;
     int wait_ms = smaller_wait(control_wait, bb_slow_wait(worker, now_ms));
     if (held)

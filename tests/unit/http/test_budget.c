@@ -55,6 +55,27 @@ static void a_control_group_that_allows_less_is_named(void **state)
     assert_int_equal(bb_budget_make(&need, &budget, sentence, sizeof(sentence)), 0);
 }
 
+static void connections_with_tls_are_paid_for_by_the_io_buffers(void **state)
+{
+    (void)state;
+    struct bb_budget plain, tls;
+    char sentence[256];
+    struct bb_budget_need need = {.memory = 256 * BB_MIB,
+                                  .buddy = BB_MIB,
+                                  .workers = 1,
+                                  .connections = 64,
+                                  .connection_cost = COST,
+                                  .tls_cost = BB_MIB};
+    assert_int_equal(bb_budget_make(&need, &plain, sentence, sizeof(sentence)), 0);
+    assert_int_equal(plain.tls_connections, 0);
+    need.tls_connections = 10;
+    assert_int_equal(bb_budget_make(&need, &tls, sentence, sizeof(sentence)), 0);
+    assert_int_equal(tls.tls_connections, 10);
+    assert_int_equal(plain.io_per_worker - tls.io_per_worker, 10 * BB_MIB);
+    need.tls_connections = 200;
+    assert_int_equal(bb_budget_make(&need, &tls, sentence, sizeof(sentence)), BB_ERR_MEMORY);
+}
+
 static void the_parts_never_exceed_the_whole(void **state)
 {
     (void)state;
@@ -110,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_default_is_a_share_of_the_machine_within_bounds),
         cmocka_unit_test(a_control_group_that_allows_less_is_named),
+        cmocka_unit_test(connections_with_tls_are_paid_for_by_the_io_buffers),
         cmocka_unit_test(the_parts_never_exceed_the_whole),
         cmocka_unit_test(the_smallest_memory_serves_the_default_number_of_connections),
         cmocka_unit_test(what_does_not_fit_is_refused_and_the_named_size_is_enough),
