@@ -6,17 +6,14 @@
  * cleanly, SIGHUP reads the settings again.
  */
 #include "bb/bits.h"
-#include "bb/buddy.h"
 #include "bb/err.h"
-#include "bb/layout.h"
 #include "bb/log.h"
 #include "bb/memlimit.h"
 #include "bb/notify.h"
 #include "bb/startup.h"
-#include "bb/superblock.h"
-#include "bb/syncio.h"
 #include "bb/text.h"
 #include "bb/tls.h"
+#include "bbd/geometry.h"
 #include "bbd/listeners.h"
 #include "bbd/service.h"
 #include "bbd/settings.h"
@@ -211,22 +208,6 @@ static int open_devices(struct daemon *daemon)
     return error;
 }
 
-/* The map of free space for the zones that the superblock says, or those of a new store of this
- * size. The start reads it again, and checks it. */
-static size_t buddy_memory(const struct bb_device *data)
-{
-    struct bb_syncio sync;
-    struct bb_super_copies copies;
-    struct bb_layout layout;
-    bb_syncio_init(&sync, data);
-    if (bb_super_load(&sync.io, &copies) == 0)
-        layout = copies.super.layout;
-    else if (bb_layout_make(data->size, bb_layout_journal_size(data->size), BB_ZONE_SIZE_DEFAULT,
-                            &layout) != 0)
-        return 0;
-    return bb_buddy_memory(layout.zone_count, bb_layout_zone_units_max(&layout));
-}
-
 static unsigned tls_connections(const struct daemon *daemon, const struct bb_budget_need *need)
 {
     uint64_t count = number(daemon, BB_OPTION_TLS_CONNECTIONS);
@@ -241,7 +222,7 @@ static int make_budget(const struct daemon *daemon, struct bb_budget *ret_budget
     unsigned cpus = cpu_count();
     struct bb_budget_need need = {
         .memory = number(daemon, BB_OPTION_MEMORY),
-        .buddy = buddy_memory(&daemon->data),
+        .buddy = bbd_buddy_memory(&daemon->data),
         .workers = (unsigned)number(daemon, BB_OPTION_WORKERS),
         .connections = (unsigned)number(daemon, BB_OPTION_CONNECTIONS),
         .tls_cost = BB_TLS_COST,
