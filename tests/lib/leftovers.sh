@@ -63,6 +63,7 @@ leftovers_clear()
         done
         leftovers_attached "$device" "$3" || continue
         echo "left attached, detached now: $device"
+        blockdev --setrw "$device" # that it was read-only would stay with its number
         losetup --detach "$device"
         found=1
     done
