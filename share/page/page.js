@@ -248,7 +248,8 @@ async function turn() {
     show(status);
     if (last !== null) showRates(last, now);
     last = now;
-    if (status.state === "ready" && turns++ % MAP_EVERY === 0) await map.turn(false);
+    const whole = status.state === "ready" || (status.state === "read-only" && status.read_only);
+    if (whole && turns++ % MAP_EVERY === 0) await map.turn(false);
     waiting = false;
   } catch (error) {
     waiting = false;

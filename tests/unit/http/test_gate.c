@@ -96,14 +96,16 @@ static int set_up(void **state)
 
 struct question {
     const char *authorization, *host;
-    bool loopback, local, trusted, auth_none, with_tokens, append_only;
+    bool loopback, local, trusted, auth_none, with_tokens, append_only, read_only;
     unsigned minor;
 };
 
 static int ask(const struct question *question, size_t route_index, const char **ret_name)
 {
-    struct bb_gate gate = {
-        .auth_none = question->auth_none, .hosts = hosts, .host_count = COUNT(hosts)};
+    struct bb_gate gate = {.read_only = question->read_only,
+                           .auth_none = question->auth_none,
+                           .hosts = hosts,
+                           .host_count = COUNT(hosts)};
     const char *path = routes[route_index].path;
     const char *host = question->host;
     const char *authorization = question->authorization;
@@ -279,6 +281,25 @@ static void a_foreign_name_is_misdirected_where_there_are_no_tokens(void **state
         }
 }
 
+/* A question is one whatever its method; who may do nothing is not told. */
+static void a_server_that_only_reads_refuses_all_the_rest_to_everybody(void **state)
+{
+    (void)state;
+    for (size_t route = 0; route < COUNT(routes); route++) {
+        const char *path = routes[route].path;
+        bool question_only = strcmp(path, "/blocks/missing") == 0;
+        bool reads = routes[route].method == BB_HTTP_GET || routes[route].method == BB_HTTP_HEAD ||
+                     question_only || routes[route].needed == ANYTHING; /* refused elsewhere */
+        struct question question = {
+            .host = "localhost", .minor = 1, .local = true, .trusted = true, .read_only = true};
+        question.loopback = true;
+        expect(&question, route, reads ? 0 : 403);
+        question.trusted = question.local = false;
+        question.with_tokens = true;
+        expect(&question, route, routes[route].needed == OPEN ? 0 : 401);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +309,7 @@ int main(void)
         cmocka_unit_test(root_on_a_unix_socket_may_everything),
         cmocka_unit_test(without_tokens_nobody_is_admin),
         cmocka_unit_test(a_foreign_name_is_misdirected_where_there_are_no_tokens),
+        cmocka_unit_test(a_server_that_only_reads_refuses_all_the_rest_to_everybody),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -77,12 +77,34 @@ static void the_text_shows_progress(void **state)
     assert_string_equal(bb_board_word(&board), "read-only");
 }
 
+static void started_to_read_it_is_ready_without_writes(void **state)
+{
+    (void)state;
+    char text[BB_BOARD_TEXT_MAX];
+    struct bb_board board;
+    bb_board_init(&board, 0);
+    bb_board_set_phase(&board, BB_PHASE_READING);
+    assert_false(bb_board_ready(&board));
+    atomic_store(&board.read_only, "read-only: as asked");
+    bb_board_set_phase(&board, BB_PHASE_READY);
+    assert_true(bb_board_ready(&board));
+    assert_true(bb_board_allows(&board, BB_NEED_READ));
+    assert_false(bb_board_allows(&board, BB_NEED_WRITE));
+    assert_string_equal(bb_board_word(&board), "read-only");
+    (void)bb_board_text(&board, text);
+    assert_string_equal(text, "read-only: as asked");
+    bb_board_set_phase(&board, BB_PHASE_DRAINING);
+    assert_false(bb_board_ready(&board));
+    assert_string_equal(bb_board_word(&board), "draining");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_phase_allows_what_it_should),
         cmocka_unit_test(nothing_is_served_after_something_fatal),
         cmocka_unit_test(the_text_shows_progress),
+        cmocka_unit_test(started_to_read_it_is_ready_without_writes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,6 +24,14 @@ static int find(enum bb_http_method method, const char *path, struct bb_route *r
     return status;
 }
 
+/* What a server that writes nothing has left of it. */
+static const char *reads_of(const struct bb_route *route, const char *path)
+{
+    if (strcmp(path, "/blocks/missing") == 0)
+        return "POST";
+    return strstr(route->allow, "GET") != NULL ? "GET, HEAD" : "";
+}
+
 static void every_resource_takes_its_methods_and_no_other(void **state)
 {
     (void)state;
@@ -65,12 +73,15 @@ static void every_resource_takes_its_methods_and_no_other(void **state)
             if (op == NO) {
                 assert_int_equal(status, 405);
                 assert_string_equal(route.allow, cases[i].allow);
+                assert_string_equal(route.allow_reads, reads_of(&route, cases[i].path));
                 continue;
             }
             assert_int_equal(status, 0);
             assert_int_equal(route.op, op);
             assert_int_equal(route.named, cases[i].named);
             assert_int_equal(route.takes_body, op == BB_ROUTE_PUT || op == BB_ROUTE_MISSING);
+            assert_int_equal(route.writes, method != BB_HTTP_GET && method != BB_HTTP_HEAD &&
+                                               op != BB_ROUTE_MISSING);
         }
     }
 }

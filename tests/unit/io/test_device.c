@@ -180,6 +180,24 @@ static void filesystem_without_direct_io_is_used_with_its_cache(void **state)
     unlink(path);
 }
 
+static void a_claim_to_read_excludes_others_and_cannot_write(void **state)
+{
+    (void)state;
+    assert_int_equal(chmod(file_path, 0444), 0);
+    struct bb_device device = open_or_fail(file_path, BB_DEVICE_CLAIMED);
+    struct bb_device second;
+    assert_true(device.read_only);
+    assert_int_equal(bb_device_read(&device, 0, buf, UNIT), 0);
+    assert_int_equal(bb_device_write(&device, 0, buf, UNIT), -EBADF);
+    assert_int_equal(bb_device_open(file_path, BB_DEVICE_CLAIMED, 0, NULL, &second), BB_ERR_HELD);
+    assert_int_equal(chmod(file_path, 0600), 0);
+    assert_int_equal(bb_device_open(file_path, BB_DEVICE_EXCLUSIVE, 0, NULL, &second), BB_ERR_HELD);
+    bb_device_close(&device);
+    device = open_or_fail(file_path, BB_DEVICE_EXCLUSIVE);
+    assert_int_equal(bb_device_open(file_path, BB_DEVICE_CLAIMED, 0, NULL, &second), BB_ERR_HELD);
+    bb_device_close(&device);
+}
+
 static void transfers_are_whole(void **state)
 {
     (void)state;
@@ -338,6 +356,10 @@ static void read_only_device_is_refused_for_writing(void **state)
     assert_true(device.read_only);
     bb_device_close(&device);
     assert_int_equal(try_open(loop.path), -EROFS);
+    device = open_or_fail(loop.path, BB_DEVICE_CLAIMED);
+    struct bb_device second;
+    assert_int_equal(bb_device_open(loop.path, BB_DEVICE_CLAIMED, 0, NULL, &second), BB_ERR_HELD);
+    bb_device_close(&device);
     detach(&loop);
 }
 
@@ -432,6 +454,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_neither_device_nor_file_is_refused, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(filesystem_without_direct_io_is_used_with_its_cache, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_claim_to_read_excludes_others_and_cannot_write, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(transfers_are_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(same_file_overlaps_by_any_name, set_up, tear_down),
