@@ -24,6 +24,7 @@ int scrub_open(struct bb_store *store)
     struct bb_arena *arena = store->config.arena;
     const struct bb_scrub_config *config = &store->config.scrub;
     scrub->wake_ms = BB_SCRUB_NEVER;
+    scrub->rested = true;
     if (config->rate == 0 || config->hasher == NULL)
         return 0;
     BB_ASSERT(config->share >= 1);
@@ -104,13 +105,13 @@ static uint64_t next_step_ms(struct bb_store *store)
 {
     struct scrub *scrub = &store->scrub;
     uint64_t rate = rate_now(store), now_ms = store->now_ms;
-    if (rate == 0)
-        return BB_SCRUB_NEVER;
     if (!scrub->rested) {
         uint32_t share = store->config.scrub.share;
         scrub->rested = true;
         scrub->rest_until_ms = now_ms + (now_ms - scrub->began_ms) * (100 - share) / share;
     }
+    if (rate == 0)
+        return BB_SCRUB_NEVER;
     uint64_t tick = rate <= CALM_RATE ? CALM_MS : BUSY_MS;
     uint64_t passed_ms = bb_min_u64(now_ms - scrub->tokens_ms, CALM_MS);
     if (scrub->tokens <= 0)
@@ -290,6 +291,7 @@ void bb_scrub_start(struct bb_store *store)
     scrub->row.flags |= BB_SCRUB_HURRIED;
     scrub->row_moved = scrub->save_now = true;
     scrub->tokens = 0;
+    scrub->tokens_ms = store->now_ms;
     scrub->wake_ms = 0;
 }
 

@@ -388,6 +388,56 @@ static void a_block_deleted_while_it_is_read_keeps_its_units(void **state)
     bench_close();
 }
 
+/* Turns until another pass has ended, and jumps to where the engine wants its next turn. Number of
+ * turns that it asked for by time. */
+static uint64_t to_the_end_of_a_pass(void)
+{
+    uint64_t passes = scrub().row.passes, wakes = 0;
+    unsigned still = 0;
+    while (scrub().row.passes == passes) {
+        still = rig_turn(&rig) ? 0 : still + 1;
+        if (still > 2) {
+            assert_true(rig.wake_ms != UINT64_MAX);
+            rig.now_ms = bb_max_u64(rig.wake_ms, rig.now_ms);
+            wakes++;
+        }
+    }
+    return wakes;
+}
+
+/* Milliseconds that a pass over ids 1 to 40 takes at this pace. */
+static uint64_t time_of_pass(uint32_t days, uint64_t rate, uint32_t share, uint64_t *ret_wakes)
+{
+    struct rig_config config = scrubbed;
+    config.scrub = (struct bb_scrub_config){.days = days, .rate = rate, .share = share};
+    open_full(&config);
+    if (days != 0)
+        (void)to_the_end_of_a_pass(); /* it began before the blocks came */
+    else
+        bb_scrub_start(rig.store);
+    rig.woken = true;
+    uint64_t began_ms = rig.now_ms;
+    *ret_wakes = to_the_end_of_a_pass();
+    uint64_t took_ms = rig.now_ms - began_ms;
+    bench_close();
+    return took_ms;
+}
+
+/* 40 blocks of two units and the pages of one zone of 4 MiB. */
+static void it_keeps_to_its_pace(void **state)
+{
+    (void)state;
+    uint64_t wakes;
+    uint64_t bytes = 40ull * 2 * BB_UNIT_SIZE;
+    uint64_t at_rate = time_of_pass(0, 64u << 10, 100, &wakes);
+    assert_in_range(at_rate, bytes * 1000 / (64 << 10), 12000);
+    uint64_t hurried = time_of_pass(0, 8u << 20, 10, &wakes);
+    assert_in_range(hurried, 30, 10000);
+    uint64_t calm = time_of_pass(1, 8u << 20, 10, &wakes);
+    assert_in_range(calm, 24ull * 3600 * 1000 / 2, 24ull * 3600 * 1000 * 3 / 2);
+    assert_in_range(wakes, 40, 400); /* wakes for a whole day */
+}
+
 /* ---- beside everything else ---- */
 
 static uint64_t rotten_ids(void)
@@ -543,6 +593,7 @@ int main(void)
         cmocka_unit_test(an_entry_that_the_index_lost_is_left),
         cmocka_unit_test(a_block_deleted_while_it_is_read_keeps_its_units),
         cmocka_unit_test(a_block_stored_anew_elsewhere_is_not_marked),
+        cmocka_unit_test(it_keeps_to_its_pace),
         cmocka_unit_test(nothing_is_found_where_nothing_is_wrong),
         cmocka_unit_test(a_missing_entry_shows_in_the_set_and_is_put_back),
         cmocka_unit_test(a_block_that_nothing_names_is_told),
