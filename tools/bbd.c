@@ -95,7 +95,7 @@ static void take_settings(struct daemon *daemon, int argc, char **argv)
     daemon->argc = argc;
     daemon->argv = argv;
     if (!bbd_settings_make(argc, argv, &daemon->settings, sentence) ||
-        !bbd_settings_open_tls(&daemon->settings, sentence)) {
+        !bbd_settings_open_tls(&daemon->settings, true, sentence)) {
         bb_log(BB_LOG_ERROR, "%s", sentence);
         if (getenv("JOURNAL_STREAM") == NULL)
             (void)fputs("Try bbd --help.\n", stderr);
@@ -120,7 +120,8 @@ static void reload(struct daemon *daemon)
     bool ok = bbd_settings_make(daemon->argc, daemon->argv, &fresh, sentence);
     if (ok) {
         bbd_settings_keep(&fresh, &daemon->settings);
-        ok = bb_config_check(&fresh.config, sentence) && bbd_settings_open_tls(&fresh, sentence);
+        ok = bb_config_check(&fresh.config, sentence) &&
+             bbd_settings_open_tls(&fresh, false, sentence);
     }
     if (ok) {
         ok = bb_server_reload(daemon->server, &fresh.config,

@@ -38,6 +38,7 @@ struct bb_tls_files {
     const char *certificate; /* PEM: the server's, then those between it and the root */
     const char *key;         /* PEM, without a passphrase; nobody else may read it */
     const char *client_ca;   /* PEM; NULL: clients need no certificate */
+    bool expired_too;        /* a certificate that has ended is better than none */
 };
 
 /* Reads the files. False with a sentence that names file and reason. The context is freed when its

@@ -75,14 +75,15 @@ static int no_passphrase(char *buf, int size, int writing, void *context)
     return -1;
 }
 
-static bool take_certificate(SSL_CTX *context, const struct answer *answer, const char *path)
+static bool take_certificate(SSL_CTX *context, const struct answer *answer, const char *path,
+                             bool expired_too)
 {
     if (!is_file(answer, path))
         return false;
     if (SSL_CTX_use_certificate_chain_file(context, path) != 1)
         return refuse(answer, path, "no certificate in PEM form: %s", openssl_reason());
     const X509 *certificate = SSL_CTX_get0_certificate(context);
-    if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
+    if (!expired_too && X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
         return refuse(answer, path, "the certificate has expired, get a new one");
     return true;
 }
@@ -169,7 +170,7 @@ bool bb_tls_context_open(const struct bb_tls_files *files, struct ssl_ctx_st **r
         SSL_CTX_free(context);
         return refuse(&answer, "tls", "%s", openssl_reason());
     }
-    if (take_certificate(context, &answer, files->certificate) &&
+    if (take_certificate(context, &answer, files->certificate, files->expired_too) &&
         take_key(context, &answer, files) &&
         (files->client_ca == NULL || take_client_ca(context, &answer, files->client_ca))) {
         *ret_context = context;

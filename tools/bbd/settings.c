@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FLAG_FIRST 1000 /* values of getopt_long: settings are 0 and up, other flags from here */
@@ -106,16 +107,22 @@ static bool read_tokens(struct bbd_settings *settings, char *ret_sentence)
            bb_tokens_read(path, &settings->tokens, ret_sentence, BB_CONFIG_SENTENCE_MAX);
 }
 
-bool bbd_settings_open_tls(struct bbd_settings *settings, char *ret_sentence)
+bool bbd_settings_open_tls(struct bbd_settings *settings, bool start, char *ret_sentence)
 {
     const struct bb_tls_files files = {
         .certificate = bb_config_text(&settings->config, BB_OPTION_TLS_CERTIFICATE),
         .key = bb_config_text(&settings->config, BB_OPTION_TLS_KEY),
         .client_ca = bb_config_text(&settings->config, BB_OPTION_TLS_CLIENT_CA),
+        .expired_too = start,
     };
     if (bb_config_text(&settings->config, BB_OPTION_LISTEN_TLS) == NULL)
         return true;
-    return bb_tls_context_open(&files, &settings->tls, ret_sentence, BB_CONFIG_SENTENCE_MAX);
+    if (!bb_tls_context_open(&files, &settings->tls, ret_sentence, BB_CONFIG_SENTENCE_MAX))
+        return false;
+    if (bb_tls_context_expires(settings->tls) <= time(NULL))
+        bb_log(BB_LOG_WARNING, "%s: the certificate has expired, get a new one and reload",
+               files.certificate);
+    return true;
 }
 
 bool bbd_settings_make(int argc, char **argv, struct bbd_settings *ret_settings, char *ret_sentence)

@@ -22,8 +22,11 @@ struct bbd_settings {
  * --dump-options. False with a sentence of BB_CONFIG_SENTENCE_MAX bytes when anything is wrong. */
 BB_MUST_USE bool bbd_settings_make(int argc, char **argv, struct bbd_settings *ret_settings,
                                    char *ret_sentence);
-/* Reads the certificates, if something listens with TLS. False as above. */
-BB_MUST_USE bool bbd_settings_open_tls(struct bbd_settings *settings, char *ret_sentence);
+/* Reads the certificates, if something listens with TLS. False as above. One that has expired is
+ * refused by a reload, which has another; a start logs a warning and serves: who trusts it no more
+ * has the plain addresses. */
+BB_MUST_USE bool bbd_settings_open_tls(struct bbd_settings *settings, bool start,
+                                       char *ret_sentence);
 /* What SIGHUP does not change stays as `running` has it, and is named in a warning. */
 void bbd_settings_keep(struct bbd_settings *settings, const struct bbd_settings *running);
 enum bb_log_level bbd_settings_log_level(const struct bbd_settings *settings);

@@ -128,7 +128,7 @@ static struct pair pair;
 
 static struct ssl_ctx_st *open_context(const char *client_ca)
 {
-    const struct bb_tls_files files = {server.certificate_path, server.key_path, client_ca};
+    const struct bb_tls_files files = {server.certificate_path, server.key_path, client_ca, false};
     struct ssl_ctx_st *context = NULL;
     char sentence[SENTENCE] = "";
     if (!bb_tls_context_open(&files, &context, sentence, sizeof(sentence)))
@@ -496,7 +496,7 @@ static void a_session_keeps_its_certificate_when_the_context_is_replaced(void **
 static void refused(const char *certificate, const char *key, const char *ca, const char *path,
                     const char *words)
 {
-    const struct bb_tls_files files = {certificate, key, ca};
+    const struct bb_tls_files files = {certificate, key, ca, false};
     struct ssl_ctx_st *context = NULL;
     char sentence[SENTENCE] = "";
     assert_false(bb_tls_context_open(&files, &context, sentence, sizeof(sentence)));
@@ -556,6 +556,12 @@ static void the_end_of_the_certificate_is_told(void **state)
     struct ssl_ctx_st *context = open_context(NULL);
     int64_t left = bb_tls_context_expires(context) - time(NULL);
     assert_true(left > 99000 && left <= 100000);
+    bb_tls_context_close(context);
+
+    const struct bb_tls_files files = {expired.certificate_path, expired.key_path, NULL, true};
+    char sentence[SENTENCE];
+    assert_true(bb_tls_context_open(&files, &context, sentence, sizeof(sentence)));
+    assert_true(bb_tls_context_expires(context) < time(NULL));
     bb_tls_context_close(context);
 }
 
