@@ -127,12 +127,15 @@ class Loop:
     def detach(self):
         if self.path is None:
             return
-        name = os.path.basename(self.path)
-        with open(f"/sys/block/{name}/loop/backing_file", encoding="utf-8") as file:
-            if file.read().strip() == self.backing:
-                run("blockdev", "--setrw", self.path)  # --setro would stay with the number
-                run("losetup", "--detach", self.path)
-        self.path = None
+        name, path, self.path = os.path.basename(self.path), self.path, None
+        try:
+            with open(f"/sys/block/{name}/loop/backing_file", encoding="utf-8") as file:
+                backing = file.read().strip()
+        except FileNotFoundError:
+            return  # somebody has detached it
+        if backing == self.backing:
+            run("blockdev", "--setrw", path)  # --setro would stay with the number
+            run("losetup", "--detach", path)
 
 
 def loops_work():

@@ -222,7 +222,7 @@ fuzz_run()
     local name=${1##*/fuzz_} log status started=$SECONDS units
     log=$LOGS/fuzz/$name.log
     mkdir -p "build/fuzz-corpus/$name" "build/scratch/fuzz-$name"
-    BB_TEST_NAME=$BB_TEST_RUN/fuzz/$name ${calm[@]+"${calm[@]}"} "$1" -max_total_time="$2" -timeout=10 -print_final_stats=1 \
+    BB_TEST_NAME=$BB_TEST_RUN/fuzz/$name ${calm[@]+"${calm[@]}"} "$1" -max_total_time="$2" -timeout=60 -print_final_stats=1 \
         -artifact_prefix="build/scratch/fuzz-$name/" "build/fuzz-corpus/$name" \
         "tests/fuzz/corpus/$name" >"$log" 2>&1 </dev/null 9>&-
     status=$?
