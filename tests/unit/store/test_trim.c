@@ -364,6 +364,42 @@ static void the_devices_granularity_is_kept(void **state)
     }
 }
 
+/* Share of the time, in percent, that an extent is out, of a pass whose discards take long. */
+static unsigned share_of_time(bool busy)
+{
+    uint64_t held_ms = 0, all_ms = 0;
+    seen.next = (struct bb_sim_fault){.kind = BB_SIM_LATE, .polls = 100};
+    assert_int_equal(rig_trim(&rig), 0);
+    assert_true(turns_until(BB_TRIM_PASSING));
+    while (status().state == BB_TRIM_PASSING) {
+        uint64_t before = rig.now_ms;
+        bool held = rig.store->trim.held.count > 0;
+        if (busy)
+            (void)rig_submit(&rig, rig.allowed[1] == RIG_ABSENT ? RIG_PUT : RIG_DELETE, 1);
+        (void)rig_turn(&rig);
+        all_ms += rig.now_ms - before;
+        held_ms += held ? rig.now_ms - before : 0;
+    }
+    assert_true(rig_settle(&rig));
+    assert_true(seen.count > 4);
+    return (unsigned)(100 * held_ms / all_ms);
+}
+
+static void a_pass_leaves_time_to_others_most_of_it_beside_writes(void **state)
+{
+    (void)state;
+    open_trimming((struct rig_config){.size_fixed = 9000, .id_count = 20, .in_order = true});
+    bb_sim_io(rig.sim)->discard_max = 256 * 1024;
+    put_some(0, 10);
+    assert_in_range(share_of_time(false), 30, 60);
+    bench_close();
+    open_trimming((struct rig_config){.size_fixed = 9000, .id_count = 20, .in_order = true});
+    bb_sim_io(rig.sim)->discard_max = 256 * 1024;
+    put_some(0, 10);
+    assert_in_range(share_of_time(true), 5, 20);
+    bench_close();
+}
+
 /* ---- by chance ---- */
 
 static void random_round(struct bb_random *random)
@@ -460,6 +496,7 @@ int main(void)
         cmocka_unit_test(a_pass_ends_when_it_is_stopped_and_when_the_store_is),
         cmocka_unit_test(idle_trim_rests_until_something_is_freed),
         cmocka_unit_test(the_devices_granularity_is_kept),
+        cmocka_unit_test(a_pass_leaves_time_to_others_most_of_it_beside_writes),
         cmocka_unit_test(no_block_is_lost_by_chance),
         cmocka_unit_test(a_device_that_discards_more_is_found_out),
     };
