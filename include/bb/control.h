@@ -101,7 +101,7 @@ void bb_control_answered(void *control);
 BB_MUST_USE int bb_control_open_store(struct bb_control *control, struct bb_store_config *config,
                                       struct bb_index_service *service);
 BB_MUST_USE int bb_control_ready(struct bb_control *control, struct bb_buddy *buddy,
-                                 const struct bb_set *set);
+                                 const struct bb_filled *filled);
 /* Clean stop of the engine; returns when it has stopped or failed, after which the engine and the
  * index service are not touched any more. No worker has a request out. */
 void bb_control_stop(struct bb_control *control);

@@ -79,7 +79,6 @@ void bb_hasher_end(struct bb_hasher *hasher, struct bb_hash *ret_hash);
  * 64-bit unit, 32-bit size, little-endian). */
 struct bb_set {
     uint64_t count;
-    uint64_t bytes; /* of all blocks, from bb_fill; 0 elsewhere: neither compared nor stored */
     struct bb_digest sum;
 };
 void bb_set_add(struct bb_set *set, const struct bb_hash *hash, uint64_t unit, uint32_t size);

@@ -87,11 +87,13 @@ struct bb_store_status {
 /* Bytes the engine wants for itself besides config.memory and the buddy allocator. */
 BB_MUST_USE int bb_store_open(const struct bb_store_config *config, struct bb_store **ret_store);
 
-/* The allocator has been filled from the index (fill.h) and `set` was counted on the way: writes
- * are accepted from here on. BB_ERR_SET_MISMATCH when it differs from the anchor: then reads only.
+struct bb_filled;
+/* The allocator has been filled from the index (fill.h) which counted `filled` on the way: writes
+ * are accepted from here on. BB_ERR_SET_MISMATCH when its set differs from the anchor: then reads
+ * only.
  */
 BB_MUST_USE int bb_store_ready(struct bb_store *store, struct bb_buddy *buddy,
-                               const struct bb_set *set);
+                               const struct bb_filled *filled);
 
 /* A request arrives. reply may be called before this returns. */
 void bb_store_submit(struct bb_store *store, struct bb_op *op);

@@ -26,7 +26,7 @@ struct command {
     struct bb_store_config *config;
     struct bb_index_service *service;
     struct bb_buddy *buddy;
-    const struct bb_set *set;
+    const struct bb_filled *filled;
     int result;
     sem_t done;
 };
@@ -237,7 +237,7 @@ static void carry_out(struct bb_control *control, struct command *command)
         command->result = carry_out_open(control, command);
         break;
     case COMMAND_READY:
-        command->result = bb_store_ready(control->store, command->buddy, command->set);
+        command->result = bb_store_ready(control->store, command->buddy, command->filled);
         break;
     case COMMAND_STOP:
         if (control->store != NULL && !control->failed) {
@@ -282,9 +282,10 @@ int bb_control_open_store(struct bb_control *control, struct bb_store_config *co
     return give(control, &command);
 }
 
-int bb_control_ready(struct bb_control *control, struct bb_buddy *buddy, const struct bb_set *set)
+int bb_control_ready(struct bb_control *control, struct bb_buddy *buddy,
+                     const struct bb_filled *filled)
 {
-    struct command command = {.kind = COMMAND_READY, .buddy = buddy, .set = set};
+    struct command command = {.kind = COMMAND_READY, .buddy = buddy, .filled = filled};
     return give(control, &command);
 }
 

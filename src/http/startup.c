@@ -378,7 +378,7 @@ static int fill(struct bb_startup *startup)
     struct bb_shared *shared = bb_server_shared(startup->config.server);
     struct bb_explain explain = {.text = ""};
     struct bb_buddy *buddy;
-    struct bb_set set;
+    struct bb_filled filled;
     uint64_t began_ms = bb_clock_ms();
     progress(startup, "reading the map of free space from the index", 0, 0);
     int error = open_buddy(startup, &buddy);
@@ -388,16 +388,16 @@ static int fill(struct bb_startup *startup)
     struct bb_index index = startup->index;
     if (startup->config.read_only)
         bb_replay_index(&startup->replay, &index);
-    error = bb_fill(&index, &startup->recovered.super, buddy, &set, &explain);
+    error = bb_fill(&index, &startup->recovered.super, buddy, &filled, &explain);
     if (error != 0) {
         (void)explained(startup, error, &explain);
         return bb_err_cure(error) != NULL ? error : reads_only(startup, error);
     }
-    error = bb_control_ready(shared->control, buddy, &set);
+    error = bb_control_ready(shared->control, buddy, &filled);
     if (error != 0)
         return reads_only(startup, error);
     atomic_store(&shared->fill_ms, bb_clock_ms() - began_ms);
-    bb_log(BB_LOG_INFO, "ready blocks=%" PRIu64 " fill_ms=%" PRIu64, set.count,
+    bb_log(BB_LOG_INFO, "ready blocks=%" PRIu64 " fill_ms=%" PRIu64, filled.set.count,
            bb_clock_ms() - began_ms);
     if (startup->config.read_only)
         atomic_store(&shared->board.read_only,

@@ -11,7 +11,7 @@
 
 struct filling {
     struct bb_buddy *buddy;
-    struct bb_set set;
+    struct bb_filled filled;
     struct bb_hash hash; /* of the block whose extent could not be claimed */
     struct bb_index_entry entry;
     int error;
@@ -27,8 +27,8 @@ static int claim(void *context, const struct bb_hash *hash, const struct bb_inde
         filling->error = error;
         return 1;
     }
-    bb_set_add(&filling->set, hash, entry->unit, entry->size);
-    filling->set.bytes += entry->size;
+    bb_set_add(&filling->filled.set, hash, entry->unit, entry->size);
+    filling->filled.bytes += entry->size;
     return 0;
 }
 
@@ -68,7 +68,7 @@ static int refuse(const struct bb_index *index, const struct filling *filling,
 }
 
 int bb_fill(const struct bb_index *index, const struct bb_super *super, struct bb_buddy *buddy,
-            struct bb_set *ret_set, struct bb_explain *ret_explain)
+            struct bb_filled *ret_filled, struct bb_explain *ret_explain)
 {
     struct filling filling = {.buddy = buddy};
     for (uint32_t i = 0; i < super->open_zone_count; i++) {
@@ -84,6 +84,6 @@ int bb_fill(const struct bb_index *index, const struct bb_super *super, struct b
                           bb_err_text(error), cure != NULL ? cure : "run bbfsck --rebuild");
     }
     bb_buddy_ready(buddy);
-    *ret_set = filling.set;
+    *ret_filled = filling.filled;
     return 0;
 }

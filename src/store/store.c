@@ -2,6 +2,8 @@
  * The engine's frame: opening, the turn, stopping, status. Owner: the controller. */
 #include "engine.h"
 
+#include "bb/fill.h"
+
 #include <limits.h>
 
 /* Bytes per delta item: itself, its buckets at worst load, two sort orders. */
@@ -76,17 +78,17 @@ int bb_store_open(const struct bb_store_config *config, struct bb_store **ret_st
     return result;
 }
 
-int bb_store_ready(struct bb_store *store, struct bb_buddy *buddy, const struct bb_set *set)
+int bb_store_ready(struct bb_store *store, struct bb_buddy *buddy, const struct bb_filled *filled)
 {
     BB_ASSERT(!store->filled);
     BB_ASSERT(bb_buddy_total_units(buddy) ==
               bb_layout_units(&store->super.layout, store->super.open_zone_count));
-    if (!bb_set_equal(set, &store->super.anchor.set)) {
+    if (!bb_set_equal(&filled->set, &store->super.anchor.set)) {
         return BB_ERR_SET_MISMATCH;
     }
     store->buddy = buddy;
     store->used_units = bb_buddy_total_units(buddy) - bb_buddy_free_units(buddy);
-    store->block_bytes = set->bytes;
+    store->block_bytes = filled->bytes;
     store->filled = true;
     store->writable = !store_only_reads(store);
     scrub_ready(store);

@@ -252,12 +252,12 @@ static int fill_buddy(const struct bb_pair *pair, const struct bb_recovered *rec
     const struct bb_layout *layout = &recovered->super.layout;
     uint64_t zone_units = bb_layout_zone_units_max(layout);
     size_t size = bb_buddy_memory(layout->zone_count, zone_units);
-    struct bb_set set;
+    struct bb_filled filled;
     void *memory = must(aligned_alloc(64, bb_align_up(size, 64)));
     memset(memory, 0, size);
     struct bb_buddy *buddy = bb_buddy_init(memory, size, layout->zone_count, zone_units);
-    int error = bb_fill(&pair->table, &recovered->super, buddy, &set, explain);
-    if (error == 0 && !bb_set_equal(&set, &recovered->super.anchor.set))
+    int error = bb_fill(&pair->table, &recovered->super, buddy, &filled, explain);
+    if (error == 0 && !bb_set_equal(&filled.set, &recovered->super.anchor.set))
         error = -EILSEQ;
     free(memory);
     return error;

@@ -176,7 +176,7 @@ static void judge_fill(struct small *small, struct scene *scene, const struct bb
     struct bb_index index = memindex_index(scene->mem);
     uint64_t zone_units = bb_layout_zone_units_max(&super->layout);
     size_t size = bb_buddy_memory(super->layout.zone_count, zone_units);
-    struct bb_set set;
+    struct bb_filled filled;
     struct bb_explain explain = {.text = ""};
     if (size > memory_size) {
         free(memory);
@@ -186,7 +186,7 @@ static void judge_fill(struct small *small, struct scene *scene, const struct bb
     }
     memset(memory, 0, size);
     struct bb_buddy *buddy = bb_buddy_init(memory, size, super->layout.zone_count, zone_units);
-    if (bb_fill(&index, super, buddy, &set, &explain) != 0 && explain.text[0] == '\0')
+    if (bb_fill(&index, super, buddy, &filled, &explain) != 0 && explain.text[0] == '\0')
         violation(small, "allocator", "refused without a sentence", 0);
 }
 

@@ -25,11 +25,11 @@ static void check_allocation(struct explorer *explorer)
     memset(memory, 0, size);
     struct bb_buddy *buddy = bb_buddy_init(memory, size, super->layout.zone_count, zone_units);
     struct bb_index index = memindex_index(crash->mem);
-    struct bb_set set;
-    int result = bb_fill(&index, super, buddy, &set, &crash->explain);
+    struct bb_filled filled;
+    int result = bb_fill(&index, super, buddy, &filled, &crash->explain);
     if (result != 0) {
         complain(explorer, "allocation", result);
-    } else if (!bb_set_equal(&set, &super->anchor.set)) {
+    } else if (!bb_set_equal(&filled.set, &super->anchor.set)) {
         complain(explorer, "count or set hash", BB_ERR_SET_MISMATCH);
     }
     free(memory);

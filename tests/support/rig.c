@@ -260,9 +260,9 @@ static int fill(struct rig *rig)
     size_t size = buddy_size(rig);
     rig->buddy =
         bb_buddy_init(bb_arena_alloc(&rig->arena, size, 64), size, layout->zone_count, zone_units);
-    struct bb_set set;
-    int result = bb_fill(&index, &rig->recovered.super, rig->buddy, &set, &rig->explain);
-    return result == 0 ? bb_store_ready(rig->store, rig->buddy, &set) : result;
+    struct bb_filled filled;
+    int result = bb_fill(&index, &rig->recovered.super, rig->buddy, &filled, &rig->explain);
+    return result == 0 ? bb_store_ready(rig->store, rig->buddy, &filled) : result;
 }
 
 static int start_engine(struct rig *rig)

@@ -120,15 +120,15 @@ static void check_fill(const struct bb_super *super, struct memindex *mem)
     void *memory = buffer_new(size);
     memset(memory, 0, size);
     struct bb_buddy *buddy = bb_buddy_init(memory, size, super->layout.zone_count, zone_units);
-    struct bb_set set;
+    struct bb_filled filled;
     struct bb_explain explain;
-    int error = bb_fill(&index, super, buddy, &set, &explain);
+    int error = bb_fill(&index, super, buddy, &filled, &explain);
     BB_ASSERT(error == 0);
     error = index.ops->state(index.context, &state);
     BB_ASSERT(error == 0);
-    BB_ASSERT(bb_set_equal(&set, &state.set));
-    BB_ASSERT(bb_set_equal(&set, &state.anchor.set));
-    BB_ASSERT(bb_set_equal(&set, &super->anchor.set));
+    BB_ASSERT(bb_set_equal(&filled.set, &state.set));
+    BB_ASSERT(bb_set_equal(&filled.set, &state.anchor.set));
+    BB_ASSERT(bb_set_equal(&filled.set, &super->anchor.set));
     free(memory);
 }
 

@@ -327,10 +327,8 @@ static inline void model_run(struct model *model, const struct bb_index *index,
         unsigned present_percent = (unsigned)bb_random_below(random, 101);
         uint32_t count = model_changes(model, random, index->slice_max, present_percent);
         bool last = bb_random_below(random, 2) == 0;
-        if (last) {
+        if (last)
             bb_random_fill(random, &anchor, sizeof(anchor));
-            anchor.set.bytes = 0; /* not stored */
-        }
         model_fold_both(model, index, count, last ? &anchor : NULL);
         for (unsigned i = 0; i < 50; i++)
             model_check_lookup(model, index, (uint32_t)bb_random_below(random, model->count));

@@ -44,7 +44,6 @@ static void the_row_keeps_identity_and_changes_its_anchor_only_when_given_one(vo
     uint64_t room;
     struct bb_anchor anchor;
     memset(&anchor, 0x5a, sizeof(anchor));
-    anchor.set.bytes = 0; /* not stored */
     fixture_make_open(&fixture, sector_of(state), SIZE);
     struct bb_index_fold fold = {.anchor = &anchor};
     assert_int_equal(fixture.index.ops->fold(fixture.lmdb, &fold, &set, &room), 0);
@@ -66,7 +65,6 @@ static void the_row_can_be_read_without_lmdb(void **state)
     uint64_t room;
     const struct bb_index_fold fold = {.anchor = &anchor};
     memset(&anchor, 0x5a, sizeof(anchor));
-    anchor.set.bytes = 0; /* not stored */
     fixture_make(&fixture, sector_of(state), SIZE);
     assert_int_equal(bb_lmdb_peek_state(&fixture.device, &got), BB_ERR_NOT_FORMATTED);
     assert_int_equal(bb_lmdb_format(&fixture.device, fixture.directory), 0);

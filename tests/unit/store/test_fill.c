@@ -17,7 +17,7 @@
 struct filled {
     void *memory;
     struct bb_buddy *buddy;
-    struct bb_set set;
+    struct bb_filled found;
     struct bb_explain explain;
     int error;
 };
@@ -31,7 +31,8 @@ static void fill(struct scribe *scribe, struct filled *filled)
     filled->memory = aligned_alloc(BB_UNIT_SIZE, size);
     memset(filled->memory, 0, size);
     filled->buddy = bb_buddy_init(filled->memory, size, zones, units);
-    filled->error = bb_fill(&index, &scribe->super, filled->buddy, &filled->set, &filled->explain);
+    filled->error =
+        bb_fill(&index, &scribe->super, filled->buddy, &filled->found, &filled->explain);
 }
 
 static void tamper(struct scribe *scribe, unsigned key, uint64_t unit)
@@ -62,8 +63,9 @@ static void free_space_is_the_complement_of_the_live_extents(void **state)
     uint64_t first = bb_layout_zone(&scribe->super.layout, 0).first_unit;
     fill(scribe, &filled);
     assert_int_equal(filled.error, 0);
-    assert_int_equal(filled.set.count, 3);
-    assert_true(bb_set_equal(&filled.set, &scribe->anchor.set));
+    assert_int_equal(filled.found.set.count, 3);
+    assert_true(bb_set_equal(&filled.found.set, &scribe->anchor.set));
+    assert_int_equal(filled.found.bytes, scribe_size(7) + scribe_size(1) + scribe_size(3));
     assert_int_equal(bb_buddy_total_units(filled.buddy), 1024);
     assert_int_equal(bb_buddy_free_units(filled.buddy), 1024 - 18 - 1 - 2);
     assert_true(bb_buddy_is_used(filled.buddy, first, 1));
@@ -117,8 +119,8 @@ static void other_entries_give_another_set(void **state)
     tamper(scribe, 7, scribe->unit[7] + 100); /* it says so, and nobody else wants the units */
     fill(scribe, &filled);
     assert_int_equal(filled.error, 0);
-    assert_int_equal(filled.set.count, scribe->anchor.set.count);
-    assert_false(bb_set_equal(&filled.set, &scribe->anchor.set));
+    assert_int_equal(filled.found.set.count, scribe->anchor.set.count);
+    assert_false(bb_set_equal(&filled.found.set, &scribe->anchor.set));
     free(filled.memory);
     scribe_free(scribe);
 }
@@ -150,7 +152,8 @@ static void index_that_cannot_be_read_is_an_error(void **state)
         memset(filled.memory, 0, size);
         filled.buddy = bb_buddy_init(filled.memory, size, zones, units);
         assert_int_equal(
-            bb_fill(&index, &scribe->super, filled.buddy, &filled.set, &filled.explain), errors[i]);
+            bb_fill(&index, &scribe->super, filled.buddy, &filled.found, &filled.explain),
+            errors[i]);
         assert_non_null(strstr(filled.explain.text, "index device"));
         free(filled.memory);
     }
