@@ -203,8 +203,7 @@ static int replay(struct bb_startup *startup, const struct bb_recover_config *co
 static void log_replayed(const struct bb_startup *startup)
 {
     const struct bb_recover_report *report = &startup->recovered.report;
-    bb_log(BB_LOG_INFO, "read-only: nothing is written; changes replayed in memory: %" PRIu64,
-           startup->replay.wanted);
+    bb_log(BB_LOG_INFO, "read-only replayed=%" PRIu64, startup->replay.wanted);
     if (report->super_copies_healed > 0)
         bb_log(BB_LOG_WARNING,
                "%s: superblock copies that are damaged or old: %" PRIu64
