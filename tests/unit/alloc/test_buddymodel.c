@@ -67,6 +67,30 @@ static void do_random(struct bench *bench, struct bb_random *random, uint64_t li
     }
 }
 
+/* The runs of a chunk by chance, all of them, against the bytes of the model. */
+static void check_free_runs(const struct bench *bench, struct bb_random *random)
+{
+    uint32_t zone = (uint32_t)bb_random_below(random, bench->zones);
+    uint64_t chunks = (bench->zone_count[zone] + 255) / 256;
+    uint32_t chunk = (uint32_t)bb_random_below(random, chunks);
+    const uint8_t *used = bench->used + bench->zone_first[zone] + 256 * (uint64_t)chunk;
+    uint64_t units = bench->zone_count[zone] - 256 * (uint64_t)chunk;
+    uint32_t end = units < 256 ? (uint32_t)units : 256, at = 0, found;
+    for (;;) {
+        uint32_t position = at;
+        while (position < end && used[position])
+            position++;
+        uint32_t count = 0;
+        while (position + count < end && !used[position + count])
+            count++;
+        assert_int_equal(bb_buddy_free_run(bench->buddy, zone, chunk, at, &found), count);
+        if (count == 0)
+            return;
+        assert_int_equal(found, position);
+        at = position + count;
+    }
+}
+
 static void random_operations_match_the_model_on_several_zones(void **state)
 {
     (void)state;
@@ -90,6 +114,7 @@ static void random_operations_match_the_model_on_several_zones(void **state)
             uint64_t limit = 256 + stride * bench.zones;
             do_random(&bench, &random, limit, step / 50 % 2 == 0);
             check(&bench);
+            check_free_runs(&bench, &random);
         }
         bench_close(&bench);
     }

@@ -400,6 +400,22 @@ static void a_pass_leaves_time_to_others_most_of_it_beside_writes(void **state)
     bench_close();
 }
 
+static void the_lists_fit_into_what_is_asked_for_them(void **state)
+{
+    (void)state;
+    for (uint64_t size = BB_DEVICE_SIZE_MIN; size <= (uint64_t)64 << 40; size = size * 3 / 2) {
+        struct bb_layout layout;
+        size -= size % BB_MIB;
+        if (bb_layout_make(size, bb_layout_journal_size(size), BB_ZONE_SIZE_DEFAULT, &layout) != 0)
+            continue;
+        uint64_t chunks = layout.zone_count * (layout.zone_size / BB_MIB);
+        uint64_t list = bb_align_up((chunks + 63) / 64 * 8, 64);
+        assert_true(bb_trim_memory(size) >= 2 * list);
+        assert_true(bb_trim_memory(size) <=
+                    2 * (size / BB_MIB / 8) + 64 * 1024); /* two bits per MiB */
+    }
+}
+
 /* ---- by chance ---- */
 
 static void random_round(struct bb_random *random)
@@ -497,6 +513,7 @@ int main(void)
         cmocka_unit_test(idle_trim_rests_until_something_is_freed),
         cmocka_unit_test(the_devices_granularity_is_kept),
         cmocka_unit_test(a_pass_leaves_time_to_others_most_of_it_beside_writes),
+        cmocka_unit_test(the_lists_fit_into_what_is_asked_for_them),
         cmocka_unit_test(no_block_is_lost_by_chance),
         cmocka_unit_test(a_device_that_discards_more_is_found_out),
     };
