@@ -84,7 +84,7 @@ byId("charts").append(operations.figure, traffic.figure, latency.figure);
 
 const fills = new Map();
 for (const [key, name] of [["space", "Data device"], ["journal", "Journal"], ["delta", "Waiting for a checkpoint"],
-  ["index", "Index"]]) {
+  ["index", "Index"], ["scrub", "Scrub"]]) {
   const text = make("span", {id: "f-" + key});
   const done = make("div");
   const title = make("span", {id: "n-" + key}, name);
@@ -163,6 +163,18 @@ function showFills(status) {
   showFill("delta", delta.items, delta.max, `${textOfCount(delta.items)} of ${textOfCount(delta.max)} changes, ${running}`);
   showFill("index", status.blocks, status.blocks + delta.index_room,
     `${textOfCount(status.blocks)} blocks, room for ${textOfCount(delta.index_room)} more`);
+  showScrub(status.scrub);
+}
+
+function textOfDay(seconds) {
+  return new Date(seconds * 1000).toLocaleString("sv-SE");
+}
+
+function showScrub(scrub) {
+  const found = scrub.pass_findings === 0 ? "nothing found" : `${textOfCount(scrub.pass_findings)} found`;
+  const clean = scrub.last_clean > 0 ? `last clean pass ${textOfDay(scrub.last_clean)}` : "no clean pass yet";
+  showFill("scrub", scrub.page, scrub.pages, `${scrub.state}, page ${textOfCount(scrub.page)} of `
+    + `${textOfCount(scrub.pages)}, ${found}, ${clean}`);
 }
 
 const warned = new Set();
@@ -188,6 +200,8 @@ function showPairs(status) {
   }
   if (engine) {
     pairs.push(["Blocks healed", textOfCount(engine.heals)], ["Blocks marked corrupt", textOfCount(engine.marks)],
+      ["Scrub since start", `${textOfCount(status.scrub.repaired)} repaired, ${textOfCount(status.scrub.marked)} marked, `
+        + `${textOfCount(status.scrub.left)} left`],
       ["Zones in use", `${textOfCount(status.space.zones_open)} of ${textOfCount(status.space.zones)}`],
       ["Flushes", textOfCount(status.journal.flushes)],
       ["Operations per flush", status.journal.windows > 0

@@ -86,7 +86,7 @@ static uint64_t rate_now(const struct bb_store *store)
         return 0;
     if (has_flag(store, BB_SCRUB_HURRIED))
         return config->rate;
-    if (config->days == 0)
+    if (config->days == 0 || page_count(store) == 0)
         return 0;
     uint64_t bytes = (store->used_units + 2 * page_count(store)) * BB_UNIT_SIZE;
     return bb_min_u64(bytes / ((uint64_t)config->days * DAY_S) + 1, config->rate);

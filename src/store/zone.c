@@ -22,6 +22,7 @@ static void super_done(struct bb_store *store)
     BB_ASSERT(opening->state == ZONE_SUPER);
     BB_KILL_POINT(ZONE_OPENED);
     opening->state = ZONE_IDLE;
+    scrub_ready(store); /* there is something to be read now */
     if (!bb_planted(ZONE_USED_EARLY)) {
         bb_buddy_add_zone(store->buddy, opening->zone.first_unit, opening->zone.unit_count);
     }

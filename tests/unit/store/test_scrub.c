@@ -423,6 +423,23 @@ static uint64_t time_of_pass(uint32_t days, uint64_t rate, uint32_t share, uint6
     return took_ms;
 }
 
+static void an_empty_store_lets_it_sleep(void **state)
+{
+    (void)state;
+    struct rig_config config = scrubbed;
+    config.scrub.days = 1;
+    bench_open(&config);
+    assert_int_equal(rig_status(&rig).open_zone_count, 0);
+    (void)rig_turn(&rig); /* the first zone is not open yet: there is nothing to be read */
+    assert_false(scrub().running);
+    assert_true(rig_idle(&rig, 10000));
+    assert_int_equal(rig_status(&rig).open_zone_count, 1);
+    assert_int_equal(scrub().row.passes, 0);
+    assert_true(scrub().running);
+    assert_true(rig.wake_ms > rig.now_ms + 1000);
+    bench_close();
+}
+
 /* 40 blocks of two units and the pages of one zone of 4 MiB. */
 static void it_keeps_to_its_pace(void **state)
 {
@@ -593,6 +610,7 @@ int main(void)
         cmocka_unit_test(an_entry_that_the_index_lost_is_left),
         cmocka_unit_test(a_block_deleted_while_it_is_read_keeps_its_units),
         cmocka_unit_test(a_block_stored_anew_elsewhere_is_not_marked),
+        cmocka_unit_test(an_empty_store_lets_it_sleep),
         cmocka_unit_test(it_keeps_to_its_pace),
         cmocka_unit_test(nothing_is_found_where_nothing_is_wrong),
         cmocka_unit_test(a_missing_entry_shows_in_the_set_and_is_put_back),
