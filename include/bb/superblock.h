@@ -4,7 +4,8 @@
  *
  * The newest generation with two equal copies counts; a lone newer copy is a torn update. So an
  * update that was cut in its first pair is undone at the next start, one that reached the second
- * pair is completed. Any thread; one at a time.
+ * pair is completed. On a device that is larger than the store a flush stands between copies 1 and
+ * 2, too: one of them always says where 3 and 4 are. Any thread; one at a time.
  */
 #ifndef BB_SUPERBLOCK_H
 #define BB_SUPERBLOCK_H

@@ -166,25 +166,43 @@ static int write_copy(struct bb_io *io, const struct bb_super *super, unsigned c
                        BB_UNIT_SIZE);
 }
 
+/* A head copy that only the other one can stand in for: on a larger device nothing else says where
+ * the tail is. It is durable before the other one is written. */
+static bool is_alone(const struct bb_io *io, const struct bb_super *super, unsigned copy)
+{
+    return copy <= 2 && io->device_size > super->layout.device_size &&
+           !bb_planted(GROW_HEADS_AT_ONCE);
+}
+
+/* Those that nobody can read come first: one that can be read is not given up for another. */
+static int write_differing(struct bb_io *io, const struct bb_super_copies *copies, bool *ret_wrote)
+{
+    for (unsigned pass = 0; pass < 2; pass++) {
+        for (unsigned i = 0; i < BB_SUPER_COPY_COUNT; i++) {
+            if (!copies->differs[i] || (copies->error[i] != 0) != (pass == 0))
+                continue;
+            int error = write_copy(io, &copies->super, i + 1);
+            if (error == 0 && is_alone(io, &copies->super, i + 1))
+                error = bb_io_flush(io);
+            if (error != 0)
+                return error;
+            *ret_wrote = true;
+        }
+    }
+    return 0;
+}
+
 int bb_super_heal(struct bb_io *io, struct bb_super_copies *copies)
 {
     bool wrote = false;
     BB_ASSERT(copies->equal_count >= 2 || bb_planted(SUPER_LONE_COPY));
     if (bb_planted(SUPER_NOT_HEALED))
         return 0;
-    for (unsigned i = 0; i < BB_SUPER_COPY_COUNT; i++) {
-        if (!copies->differs[i])
-            continue;
-        int error = write_copy(io, &copies->super, i + 1);
-        if (error != 0)
-            return error;
-        wrote = true;
-    }
-    if (wrote) {
-        int error = bb_io_flush(io);
-        if (error != 0)
-            return error;
-    }
+    int error = write_differing(io, copies, &wrote);
+    if (error == 0 && wrote)
+        error = bb_io_flush(io);
+    if (error != 0)
+        return error;
     for (unsigned i = 0; i < BB_SUPER_COPY_COUNT; i++) {
         copies->differs[i] = false;
         copies->error[i] = 0;
@@ -224,13 +242,10 @@ int bb_super_choose_newest(struct bb_io *io, struct bb_super_copies *copies)
 
 int bb_super_adopt(struct bb_io *io, struct bb_super_copies *copies)
 {
+    bool wrote = false;
     BB_ASSERT(copies->equal_count == 1);
-    for (unsigned i = 0; i < BB_SUPER_COPY_COUNT; i++) {
-        int error = copies->differs[i] ? write_copy(io, &copies->super, i + 1) : 0;
-        if (error != 0)
-            return error;
-    }
-    return bb_io_flush(io);
+    int error = write_differing(io, copies, &wrote);
+    return error == 0 ? bb_io_flush(io) : error;
 }
 
 int bb_super_write(struct bb_io *io, struct bb_super *super)
@@ -244,7 +259,7 @@ int bb_super_write(struct bb_io *io, struct bb_super *super)
         BB_KILL_POINT(EPOCH_COPY_WRITTEN);
         if (bb_planted(SUPER_ONE_PAIR) && copy == 2)
             continue;
-        if (error == 0 && copy % 2 == 0) {
+        if (error == 0 && (copy % 2 == 0 || is_alone(io, super, copy))) {
             error = bb_io_flush(io);
             BB_KILL_POINT(EPOCH_PAIR_FLUSHED);
         }

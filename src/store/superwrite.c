@@ -4,6 +4,9 @@
  * new generation (storage.md, Superblock).
  *
  *   idle -> pair 1-2 written -> flushed -> pair 3-4 written -> flushed -> idle, done called
+ *
+ * On a device that is larger than the store only copies 1 and 2 say where 3 and 4 are: there copy 1
+ * is durable before copy 2 is written, so that one of them can always be read.
  */
 #include "engine.h"
 
@@ -16,13 +19,20 @@ int super_write_open(struct bb_store *store)
     return store->super_write.copies == NULL ? BB_ERR_MEMORY : 0;
 }
 
+/* Copies that are written before the next flush. */
+static unsigned copy_count(const struct bb_store *store)
+{
+    bool alone = store->config.io->device_size > store->super.layout.device_size;
+    return alone && store->super_write.next_copy < 3 ? 1 : 2;
+}
+
 static void pair_flushed(struct bb_store *store)
 {
     struct super_write *write = &store->super_write;
     BB_ASSERT(write->pending == 0);
     BB_KILL_POINT(SUPER_FLUSHED);
-    if (write->next_copy == 1) {
-        write->next_copy = 3;
+    if (write->next_copy < 3) {
+        write->next_copy += copy_count(store);
         pair_submit(store);
         return;
     }
@@ -59,8 +69,8 @@ static void pair_submit(struct bb_store *store)
 {
     struct super_write *write = &store->super_write;
     uint64_t device_size = store->super.layout.device_size;
-    write->pending = 2;
-    for (unsigned i = 0; i < 2; i++) {
+    write->pending = copy_count(store);
+    for (unsigned i = 0, count = write->pending; i < count; i++) {
         unsigned copy = write->next_copy + i;
         bb_io_prepare(&write->requests[i], BB_IO_WRITE, BB_IO_SUPER,
                       bb_layout_super_offset(device_size, copy), &write->copies[copy - 1],

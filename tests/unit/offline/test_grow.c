@@ -561,6 +561,62 @@ static void the_old_tail_is_no_superblock_any_more(void **state)
     }
 }
 
+/* Every superblock that was being written is left with neither content. */
+static void spoil_supers(const struct bb_sim *at_cut, struct bb_sim *image)
+{
+    for (size_t i = 0; i < bb_sim_undurable_count(at_cut); i++) {
+        struct bb_sim_write write = bb_sim_undurable(at_cut, i);
+        uint8_t byte = 0xa5;
+        if (write.class == BB_IO_SUPER)
+            bb_sim_poke(image, write.offset + 300, &byte, 1);
+    }
+}
+
+/* As long as nobody has grown it, only the head says where the tail is. */
+static void on_a_larger_device_one_head_copy_can_always_be_read(void **state)
+{
+    (void)state;
+    static struct rig rig;
+    uint64_t spoilt = 0;
+    open_store(&rig, 33 * BB_MIB, 4 * BB_MIB, false);
+    enlarge(&rig, 60 * BB_MIB, false);
+    for (uint64_t n = 1;; n++) {
+        copy_is(&rig, rig.sim);
+        bb_sim_cut_at(copy.sim, n);
+        int error = rig_start(&copy);
+        for (uint32_t id = 40; error == 0 && id < 60; id++) /* until a zone is opened */
+            (void)rig_submit(&copy, RIG_PUT, id);
+        if (error == 0)
+            error = rig_stop(&copy);
+        rig_drop(&copy);
+        if (error == 0)
+            break;
+        struct bb_sim *image = bb_sim_clone(copy.sim);
+        bb_sim_power_cut(image, bb_sim_choose_none, NULL);
+        spoil_supers(copy.sim, image);
+        struct bb_super_copies copies;
+        assert_int_equal(bb_super_load(bb_sim_io(image), &copies), 0);
+        spoilt += copies.equal_count < BB_SUPER_COPY_COUNT;
+        /* a start that heals them is cut as well */
+        for (uint64_t k = 1; k <= 8 && copies.equal_count < BB_SUPER_COPY_COUNT; k++) {
+            struct bb_sim *again = bb_sim_clone(image), *cut_again;
+            struct bb_super_copies healing = copies;
+            bb_sim_cut_at(again, k);
+            int error_again = bb_super_heal(bb_sim_io(again), &healing);
+            assert_true(error_again == 0 || error_again == BB_ERR_CANCELLED);
+            cut_again = bb_sim_clone(again);
+            bb_sim_power_cut(cut_again, bb_sim_choose_none, NULL);
+            spoil_supers(again, cut_again);
+            (void)layout_of(cut_again);
+            bb_sim_close(cut_again);
+            bb_sim_close(again);
+        }
+        bb_sim_close(image);
+    }
+    assert_true(spoilt > 10);
+    close_store(&rig);
+}
+
 /* Somebody puts the device's image from before back, without the end: what stands there is newer,
  * and not this store's. */
 static void an_image_from_before_does_not_see_the_new_tail(void **state)
@@ -602,6 +658,7 @@ int main(void)
         cmocka_unit_test(a_smaller_device_is_refused),
         cmocka_unit_test(a_damaged_superblock_copy_is_healed_on_the_way),
         cmocka_unit_test(the_old_tail_is_no_superblock_any_more),
+        cmocka_unit_test(on_a_larger_device_one_head_copy_can_always_be_read),
         cmocka_unit_test(an_image_from_before_does_not_see_the_new_tail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
