@@ -27,6 +27,10 @@
 /* What a connection costs on top of one without TLS. */
 #define BB_TLS_COST (BB_TLS_IN_SIZE + BB_TLS_OUT_SIZE + BB_TLS_OPENSSL_SIZE + 512u)
 #define BB_TLS_CHAIN_MAX (32u << 10) /* bytes of certificates that a client may present */
+/* Bytes that a client may send before the handshake is through. OpenSSL would take a hello of 128
+ * KiB.
+ */
+#define BB_TLS_HANDSHAKE_MAX (BB_TLS_CHAIN_MAX + (16u << 10))
 #define BB_TLS_SUBJECT_MAX 100u
 
 struct ssl_st;
@@ -57,6 +61,7 @@ struct bb_tls {
     uint8_t *in, *out;        /* BB_TLS_IN_SIZE and BB_TLS_OUT_SIZE */
     size_t in_used, in_len;   /* received and not decrypted: in[in_used..in_len) */
     size_t out_sent, out_len; /* to be sent: out[out_sent..out_len) */
+    size_t handshake;         /* bytes received before it was through */
     bool ended;               /* the peer sends nothing more */
     bool broken;              /* an error that nothing comes after but an alert */
 };

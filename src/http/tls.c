@@ -138,6 +138,10 @@ void bb_tls_received(struct bb_tls *tls, size_t size)
     BB_ASSERT(size <= BB_TLS_IN_SIZE - tls->in_len);
     tls->in_len += size;
     tls->ended = size == 0;
+    if (!SSL_is_init_finished(tls->ssl)) {
+        tls->handshake += size;
+        tls->broken = tls->broken || tls->handshake > BB_TLS_HANDSHAKE_MAX;
+    }
 }
 
 size_t bb_tls_unsent(struct bb_tls *tls, uint8_t **ret_at)

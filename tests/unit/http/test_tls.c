@@ -375,6 +375,28 @@ static void garbage_is_answered_with_an_alert(void **state)
     }
 }
 
+/* A ClientHello that says it has 100,000 bytes, and sends them. */
+static void a_handshake_without_end_is_cut_off(void **state)
+{
+    (void)state;
+    static const uint8_t start[] = {22, 3, 1, 0x40, 0, 1, 1, 0x86, 0xa0, 3, 3};
+    static const uint8_t next[] = {22, 3, 1, 0x40, 0};
+    uint8_t *at;
+    size_t sent = 0;
+    int result = -EAGAIN;
+    open_pair(TLS1_3_VERSION, 1000000, NULL, NULL);
+    for (; result == -EAGAIN && sent < 100000; sent += 5 + 0x4000) {
+        assert_true(bb_tls_room(&pair.tls, &at) >= 5 + 0x4000);
+        memset(at, 0, 5 + 0x4000);
+        memcpy(at, sent == 0 ? start : next, sent == 0 ? sizeof(start) : sizeof(next));
+        bb_tls_received(&pair.tls, 5 + 0x4000);
+        result = bb_tls_read(&pair.tls, got, 1);
+    }
+    assert_int_equal(result, -EPROTO);
+    assert_true(sent < 70000);
+    close_pair();
+}
+
 static void a_changed_byte_is_found(void **state)
 {
     (void)state;
@@ -572,6 +594,7 @@ int main(void)
         cmocka_unit_test(any_single_cut_is_waited_out),
         cmocka_unit_test(a_client_that_goes_without_a_word_has_ended),
         cmocka_unit_test(garbage_is_answered_with_an_alert),
+        cmocka_unit_test(a_handshake_without_end_is_cut_off),
         cmocka_unit_test(a_changed_byte_is_found),
         cmocka_unit_test(a_request_without_tls_is_known_by_its_first_byte),
         cmocka_unit_test(old_versions_are_refused),
