@@ -181,7 +181,7 @@ static int open_device(const struct daemon *daemon, enum bb_option_id id,
         bb_log(BB_LOG_ERROR, "%s: %s, make it writable, or serve reads from it with --read-only",
                path, bb_err_text(error));
     else if (error != 0)
-        bb_log(BB_LOG_ERROR, "%s: %s", path, bb_err_text(error));
+        bb_log(BB_LOG_ERROR, "%s: %s, check path and rights", path, bb_err_text(error));
     return error;
 }
 
