@@ -47,6 +47,12 @@ struct json_t;
 /* The JSON object at a target; BB_CTL_OK, or the complaint was said. */
 int bb_ctl_object(const struct bb_ctl_options *options, const char *target,
                   struct json_t **ret_object);
+/* One object of /status, as "scrub"; BB_CTL_OK, or the complaint was said, as that the daemon does
+ * not have it yet. */
+int bb_ctl_section(const struct bb_ctl_options *options, const char *name,
+                   struct json_t **ret_section);
+/* A POST without a body; BB_CTL_OK, or the complaint was said. */
+int bb_ctl_post(const struct bb_ctl_options *options, const char *target);
 
 int bb_ctl_status(const struct bb_ctl_options *options, char **words);
 int bb_ctl_space(const struct bb_ctl_options *options, char **words);

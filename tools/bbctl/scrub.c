@@ -6,33 +6,12 @@
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 static uint64_t number(json_t *scrub, const char *name)
 {
     return (uint64_t)json_integer_value(json_object_get(scrub, name));
-}
-
-static int post(const struct bb_ctl_options *options, const char *target)
-{
-    struct bb_ctl_client client;
-    struct bb_ctl_reply reply = {0};
-    const struct bb_ctl_request request = {.method = "POST", .target = target, .body = ""};
-    int code = bb_ctl_connect(options, &client);
-    if (code != BB_CTL_OK)
-        return code;
-    int error = bb_ctl_client_ask(&client, &request, &reply);
-    bb_ctl_client_close(&client);
-    if (error != 0) {
-        bb_ctl_complain("no answer: %s", strerror(-error));
-        code = BB_CTL_FAILED;
-    } else if (reply.status != 200) {
-        code = bb_ctl_refused(&reply);
-    }
-    free(reply.body);
-    return code;
 }
 
 static void print_time(const char *name, uint64_t unix_s)
@@ -74,31 +53,27 @@ static void print(json_t *scrub)
 
 int bb_ctl_scrub(const struct bb_ctl_options *options, char **words)
 {
-    json_t *object;
+    json_t *scrub;
     const char *word = words[0];
     int code = BB_CTL_OK;
     if (strcmp(word, "start") == 0) {
-        code = post(options, "/scrub/start");
+        code = bb_ctl_post(options, "/scrub/start");
     } else if (strcmp(word, "pause") == 0) {
-        code = post(options, "/scrub/pause");
+        code = bb_ctl_post(options, "/scrub/pause");
     } else if (strcmp(word, "status") != 0) {
         bb_ctl_complain("scrub %s: say start, pause or status", word);
         return BB_CTL_USAGE;
     }
     if (code == BB_CTL_OK)
-        code = bb_ctl_object(options, "/status", &object);
+        code = bb_ctl_section(options, "scrub", &scrub);
     if (code != BB_CTL_OK)
         return code;
-    json_t *scrub = json_object_get(object, "scrub");
-    if (scrub == NULL) {
-        bb_ctl_complain("the daemon is not ready");
-        code = BB_CTL_DEGRADED;
-    } else if (options->json) {
+    if (options->json) {
         (void)json_dumpf(scrub, stdout, JSON_INDENT(2));
         (void)fputc('\n', stdout);
     } else {
         print(scrub);
     }
-    json_decref(object);
-    return code;
+    json_decref(scrub);
+    return BB_CTL_OK;
 }

@@ -6,10 +6,8 @@
 #include "bb/text.h"
 #include "bbctl/command.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -25,43 +23,6 @@ static const char *text(json_t *trim, const char *name)
 {
     const char *found = json_string_value(json_object_get(trim, name));
     return found != NULL ? found : "";
-}
-
-/* What /status says of trim; BB_CTL_OK, or the complaint was said. */
-static int look(const struct bb_ctl_options *options, json_t **ret_trim)
-{
-    json_t *object;
-    int code = bb_ctl_object(options, "/status", &object);
-    if (code != BB_CTL_OK)
-        return code;
-    json_t *trim = json_incref(json_object_get(object, "trim"));
-    json_decref(object);
-    if (trim == NULL) {
-        bb_ctl_complain("the daemon is not ready");
-        return BB_CTL_DEGRADED;
-    }
-    *ret_trim = trim;
-    return BB_CTL_OK;
-}
-
-static int post(const struct bb_ctl_options *options, const char *target)
-{
-    struct bb_ctl_client client;
-    struct bb_ctl_reply reply = {0};
-    const struct bb_ctl_request request = {.method = "POST", .target = target, .body = ""};
-    int code = bb_ctl_connect(options, &client);
-    if (code != BB_CTL_OK)
-        return code;
-    int error = bb_ctl_client_ask(&client, &request, &reply);
-    bb_ctl_client_close(&client);
-    if (error != 0) {
-        bb_ctl_complain("no answer: %s", strerror(-error));
-        code = BB_CTL_FAILED;
-    } else if (reply.status != 200) {
-        code = bb_ctl_refused(&reply);
-    }
-    free(reply.body);
-    return code;
 }
 
 static void print_size(const char *name, uint64_t size)
@@ -98,7 +59,7 @@ static int follow(const struct bb_ctl_options *options, json_t **ret_trim)
     struct bb_progress progress;
     bb_progress_init(&progress);
     for (;;) {
-        int code = look(options, ret_trim);
+        int code = bb_ctl_section(options, "trim", ret_trim);
         if (code != BB_CTL_OK || !json_is_true(json_object_get(*ret_trim, "asked"))) {
             bb_progress_clear(&progress);
             return code;
@@ -123,12 +84,12 @@ int bb_ctl_trim(const struct bb_ctl_options *options, char **words)
         return BB_CTL_USAGE;
     }
     if (word == NULL || strcmp(word, "start") == 0)
-        code = post(options, "/trim/start");
+        code = bb_ctl_post(options, "/trim/start");
     else if (strcmp(word, "stop") == 0)
-        code = post(options, "/trim/stop");
+        code = bb_ctl_post(options, "/trim/stop");
     if (code != BB_CTL_OK)
         return code;
-    code = word == NULL ? follow(options, &trim) : look(options, &trim);
+    code = word == NULL ? follow(options, &trim) : bb_ctl_section(options, "trim", &trim);
     if (code != BB_CTL_OK)
         return code;
     print(options, trim);
