@@ -79,6 +79,7 @@ struct bb_store_status {
     uint64_t checkpoint_age_ms; /* since the newest one ended; since the start before the first */
     uint64_t free_by_order[BB_ORDER_COUNT]; /* free extents that are not part of a larger one */
     uint64_t windows, window_items, flushes;
+    bool window_held; /* the open window waits a fraction of a flush for writers just answered */
     uint64_t puts, duplicates, deletes, heals, marks;
     struct bb_scrub_status scrub;
     struct bb_trim_status trim;

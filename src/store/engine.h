@@ -22,7 +22,11 @@
 #include <errno.h>
 
 #define BB_IDLE_RECORD_MS 50u
-#define BB_WINDOW_PATIENCE 8u /* turns; more gain nothing, fewer gain less */
+#define BB_WINDOW_PATIENCE 8u   /* turns; more gain nothing, fewer gain less */
+#define BB_WINDOW_SLOW_MS 8u    /* from here on a window is worth holding, */
+#define BB_WINDOW_HOLD_SHARE 8u /* for this part of what the last one took, */
+#define BB_WINDOW_HOLD_MAX_MS 20u
+#define BB_WINDOW_SIBLINGS 4u /* if it was not one writer's or two's */
 #define BB_IDLE_CHECKPOINT_MS 5000u
 #define BB_FULL_CHECKPOINT_MS 5000u /* until a full index is tried again */
 #define BB_EXISTS_MAX 10000u
@@ -75,9 +79,13 @@ struct journal {
     struct bb_set set;       /* with every item appended so far */
     uint64_t window_first;   /* delta position: items of the open window start here */
     struct bb_op_list window_ops, flight_ops;
-    uint64_t quiet_since_ms; /* last time an item was appended */
+    uint64_t quiet_since_ms; /* last time an item was appended, or became durable */
     bool stuck;              /* ring has no room for the open window */
     unsigned patience;       /* turns that the open window may still wait for data on its way */
+    uint64_t flight_since_ms;
+    uint32_t answered;      /* items that became durable since the last turn */
+    uint64_t hold_until_ms; /* the open window may wait until then, */
+    uint32_t hold_items;    /* for so many */
     uint8_t *buffer;
     struct bb_io_request request;
     struct flush_waiter waiter;
@@ -262,6 +270,8 @@ uint64_t journal_window_sequence(const struct bb_store *store);
 uint64_t journal_used_units(const struct bb_store *store);
 uint64_t journal_units_since_anchor(const struct bb_store *store);
 bool journal_is_quiet(const struct bb_store *store);
+/* The open window waits for writers that were just answered. */
+bool journal_holds(const struct bb_store *store);
 /* Items wait for others: a turn is wanted soon even if nothing happens. */
 bool journal_waits(const struct bb_store *store);
 bool journal_idle_due(const struct bb_store *store);

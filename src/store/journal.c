@@ -141,6 +141,14 @@ static void free_deleted(struct bb_store *store, const struct bb_delta_item *ite
     }
 }
 
+/* Writes of blocks that are on their way, of all ports. */
+static uint32_t data_coming(const struct bb_store *store)
+{
+    const struct bb_store_config *config = &store->config;
+    return config->data_writes != NULL ? config->data_writes(config->context)
+                                       : config->io->data_writes;
+}
+
 static void window_flushed(struct bb_store *store)
 {
     struct journal *journal = &store->journal;
@@ -170,6 +178,7 @@ static void window_flushed(struct bb_store *store)
         journal->tail_position = journal->flight_anchor_position;
         store->reserve.retry = true;
     }
+    journal->answered = (uint32_t)(journal->flight.delta_end - journal->flight_first);
     struct bb_op_list ops = op_take_all(&journal->flight_ops);
     for (struct bb_op *op = op_pop(&ops); op != NULL; op = op_pop(&ops)) {
         BB_ASSERT(op->sequence == journal->durable.at.sequence);
@@ -200,6 +209,29 @@ static void record_written(struct bb_io_request *request)
     flusher_want(store, &store->journal.waiter, window_flushed);
 }
 
+/* On a card whose flush takes 20 ms those who were just answered come back within one, and find
+ * that the next record has left with the others: two groups take turns and each waits for two
+ * flushes. So where it takes long the window is held for those just answered, a fraction of a
+ * flush. */
+static void window_hold(struct bb_store *store)
+{
+    struct journal *journal = &store->journal;
+    uint64_t took_ms = store->now_ms - journal->flight_since_ms;
+    bool held = took_ms >= BB_WINDOW_SLOW_MS && journal->answered >= BB_WINDOW_SIBLINGS;
+    uint64_t hold_ms = bb_min_u64(took_ms / BB_WINDOW_HOLD_SHARE, BB_WINDOW_HOLD_MAX_MS);
+    journal->hold_until_ms = held ? store->now_ms + hold_ms : 0;
+    journal->hold_items = window_items(store) + data_coming(store) + journal->answered;
+    journal->quiet_since_ms = store->now_ms; /* else a slow flush would count as idleness */
+    journal->answered = 0;
+}
+
+bool journal_holds(const struct bb_store *store)
+{
+    uint32_t items = window_items(store);
+    return items > 0 && items < store->journal.hold_items &&
+           store->now_ms < store->journal.hold_until_ms;
+}
+
 /* Writes of data that are on their way when a flush ends will be done soon, often before the next
  * record could be: a window that goes out without them makes them wait for two flushes instead of
  * one. So it waits a few turns for them, as PostgreSQL does with commit_delay and commit_siblings;
@@ -210,10 +242,10 @@ static bool window_waits(struct bb_store *store, uint32_t items)
     if (items == 0 || items == BB_RECORD_ITEMS_MAX || store->stopping) {
         return false;
     }
-    const struct bb_store_config *config = &store->config;
-    uint32_t coming = config->data_writes != NULL ? config->data_writes(config->context)
-                                                  : config->io->data_writes;
-    if (coming == 0 || journal->patience == 0) {
+    if (journal_holds(store)) {
+        return true;
+    }
+    if (journal->patience == 0 || data_coming(store) == 0) {
         return false;
     }
     journal->patience--;
@@ -276,6 +308,7 @@ static void record_submit(struct bb_store *store, uint32_t items, uint64_t posit
     journal->flight_anchor = journal->anchor.sequence;
     journal->flight_anchor_position = journal->anchor.position;
     journal->state = JOURNAL_WRITING;
+    journal->flight_since_ms = store->now_ms;
     store->counters.windows++;
     store->counters.window_items += items;
     bb_io_prepare(&journal->request, BB_IO_WRITE, BB_IO_JOURNAL,
@@ -316,6 +349,9 @@ void journal_turn(struct bb_store *store)
     struct journal *journal = &store->journal;
     if (store->fatal != 0 || journal->state != JOURNAL_IDLE || store->clean_written) {
         return;
+    }
+    if (journal->answered > 0) {
+        window_hold(store);
     }
     uint32_t items = window_items(store);
     if (items == 0 && !journal->anchor_due && !idle_record_due(store)) {

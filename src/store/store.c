@@ -348,6 +348,7 @@ void bb_store_get_status(const struct bb_store *store, struct bb_store_status *r
     status.zone_count = layout->zone_count;
     status.open_zone_count = store->super.open_zone_count;
     status.sequence = store->journal.last.sequence;
+    status.window_held = journal_holds(store);
     status.durable = store->journal.durable.at.sequence;
     status.epoch = store->super.epoch;
     status.journal_units = layout->journal_units;

@@ -487,9 +487,11 @@ static bool any_busy(const struct rig *rig)
 /* Nothing moves, and yet somebody waits. */
 static void stalled(struct rig *rig)
 {
-    rig_violation(rig, 0, 0,
-                  rig->wake_ms == NEVER ? "an operation is never woken"
-                                        : "an operation waits for a timer");
+    if (rig->wake_ms == NEVER) {
+        rig_violation(rig, 0, 0, "an operation is never woken");
+    } else if (!rig_status(rig).window_held) {
+        rig_violation(rig, 0, 0, "an operation waits for a timer");
+    }
     rig->woken = true;
     if (rig->wake_ms != NEVER && rig->wake_ms > rig->now_ms) {
         rig->now_ms = rig->wake_ms;

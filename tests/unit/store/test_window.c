@@ -65,12 +65,67 @@ static void data_that_never_arrives_holds_a_window_for_some_milliseconds(void **
     rig_close(&rig);
 }
 
+static struct bb_sim_fault slow_flush(void *context, const struct bb_io_request *request,
+                                      uint64_t number)
+{
+    (void)context;
+    (void)number;
+    return (struct bb_sim_fault){.kind = request->op == BB_IO_FLUSH ? BB_SIM_LATE : BB_SIM_PASS,
+                                 .polls = 60};
+}
+
+/* Writers of which each asks again as soon as it is answered, one after the other; a flush takes 60
+ * turns, each a millisecond. They end up in one window, and it is not taken for idleness when
+ * nothing but the flush happens for 60 ms. */
+static void writers_share_one_slow_flush(void **state)
+{
+    (void)state;
+    enum { WRITERS = 12, WARM = 10, ROUNDS = 30, MS_MAX = 20000 };
+    static struct call calls[WRITERS];
+    static void *buffers[WRITERS];
+    unsigned done = 0, asked[WRITERS] = {0};
+    uint64_t began_ms = 0, flushes = 0;
+    bench_open(&plain);
+    bb_sim_set_fault(rig.sim, slow_flush, NULL);
+    for (unsigned i = 0; i < WRITERS; i++)
+        buffers[i] = bench_buffer();
+    for (unsigned ms = 0; ms < MS_MAX && done < WRITERS * (WARM + ROUNDS); ms++) {
+        unsigned i = ms % WRITERS; /* one of them comes back in each millisecond */
+        if (asked[i] == 0 || calls[i].done) {
+            done += calls[i].done;
+            if (asked[i]++ % 2 == 0)
+                call_put(&calls[i], i, buffers[i]);
+            else
+                call_delete(&calls[i], i);
+        }
+        if (done == WRITERS * WARM && began_ms == 0) {
+            began_ms = rig.now_ms;
+            flushes = rig_status(&rig).flushes;
+        }
+        rig.now_ms++;
+        bench_turns(1);
+    }
+    assert_true(done >= WRITERS * (WARM + ROUNDS));
+    assert_in_range(rig_status(&rig).flushes - flushes, ROUNDS - 2, ROUNDS + ROUNDS / 2);
+    bb_sim_set_fault(rig.sim, NULL, NULL);
+    for (unsigned i = 0; i < WRITERS; i++) {
+        for (unsigned ms = 0; ms < MS_MAX && !calls[i].done; ms++) {
+            rig.now_ms++;
+            bench_turns(1);
+        }
+        assert_true(calls[i].done);
+        free(buffers[i]);
+    }
+    bench_close();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_that_arrive_together_are_committed_together),
         cmocka_unit_test(a_single_writer_waits_for_nobody),
         cmocka_unit_test(data_that_never_arrives_holds_a_window_for_some_milliseconds),
+        cmocka_unit_test(writers_share_one_slow_flush),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
