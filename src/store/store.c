@@ -292,7 +292,7 @@ int bb_store_turn(struct bb_store *store, uint64_t now_ms)
     if (store->checkpoint.ended_ms == 0)
         store->checkpoint.ended_ms = now_ms; /* recovery ended with one */
     zone_turn(store);
-    if (now_ms >= store->scrub.wake_ms)
+    if (now_ms >= store->scrub.wake_ms || store->stopping)
         scrub_turn(store);
     retry_waiting(store);
     reserve_turn(store);

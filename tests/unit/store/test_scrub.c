@@ -596,6 +596,33 @@ static void a_block_that_nothing_names_is_told(void **state)
     bench_close();
 }
 
+/* Whatever the scrub and a checkpoint are just doing: nothing forgets to save where it stands. */
+static void a_stop_at_any_moment_ends(void **state)
+{
+    (void)state;
+    for (unsigned turns = 0; turns < 150; turns++) {
+        struct rig_config config = scrubbed;
+        config.scrub.rate = turns % 2 == 0 ? config.scrub.rate : 4096;
+        open_full(&config);
+        bb_scrub_start(rig.store);
+        rig.woken = true;
+        for (uint32_t id = 41; id < 45; id++)
+            (void)rig_submit(&rig, RIG_PUT, id);
+        if (turns % 3 == 0)
+            bb_store_checkpoint(rig.store);
+        bench_turns(turns);
+        assert_true(rig_settle(&rig));
+        bb_scrub_pause(rig.store);
+        bb_store_stop(rig.store);
+        rig.woken = true;
+        rig.index_paused = true; /* the row's save is on its way when the last checkpoint folds */
+        bench_turns(turns % 50);
+        rig.index_paused = false;
+        assert_int_equal(rig_stop(&rig), 0); /* asserts that it ends */
+        bench_close();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -612,6 +639,7 @@ int main(void)
         cmocka_unit_test(a_block_stored_anew_elsewhere_is_not_marked),
         cmocka_unit_test(an_empty_store_lets_it_sleep),
         cmocka_unit_test(it_keeps_to_its_pace),
+        cmocka_unit_test(a_stop_at_any_moment_ends),
         cmocka_unit_test(nothing_is_found_where_nothing_is_wrong),
         cmocka_unit_test(a_missing_entry_shows_in_the_set_and_is_put_back),
         cmocka_unit_test(a_block_that_nothing_names_is_told),
