@@ -2,7 +2,7 @@
 """What the end-to-end tests share: a store on files, its daemon, raw HTTP, and a tiny harness.
 
 Programs are taken from BB_BUILD, files live below BB_TMP (else a temporary folder), ports come from
-BB_PORT (20 of them) or from 21000 to 21999. Everything started or made here is ended or removed at
+BB_PORT (40 of them) or from 21000 to 22999. Everything started or made here is ended or removed at
 the end of the program.
 """
 
@@ -44,7 +44,7 @@ def program(name):
 def free_port():
     """A port of 127.0.0.1 that nobody listens on."""
     base = int(os.environ.get("BB_PORT", "0"))
-    candidates = list(range(base, base + 20)) if base else list(range(21000, 22000))
+    candidates = list(range(base, base + 40)) if base else list(range(21000, 23000))
     if not base:
         random.shuffle(candidates)
     with _port_lock:

@@ -179,7 +179,7 @@ script_run()
     log=$LOGS/$group/$name.log
     limit=$(script_says "$script" timeout)
     export BB_TEST_NAME=$BB_TEST_RUN/$group/$name BB_TMP=$BB_ROOT/build/scratch/$group-$name
-    export BB_PORT=$((21000 + 20 * ($3 % 50)))
+    export BB_PORT=$((21000 + 40 * ($3 % 50)))
     mkdir -p "$BB_TMP"
     limit=$((${limit:-300} * SLOWER))
     timeout --kill-after=20 "$limit" "$script" >"$log" 2>&1
