@@ -525,6 +525,9 @@ int main(int argc, char **argv)
         error = open_devices(&daemon);
     if (error == 0)
         error = make_budget(&daemon, &budget);
+    int signal_fd = -1; /* from here on a signal ends it in order: a socket is a file to remove */
+    if (error == 0 && (signal_fd = open_signals()) < 0)
+        error = cannot_start(-errno, NULL);
     if (error == 0)
         error = bbd_listeners_open(&daemon.settings.config, daemon.run_dir, &daemon.listeners);
     if (error != 0) {
@@ -533,10 +536,8 @@ int main(int argc, char **argv)
     }
     raise_descriptors(budget.connections);
     catch_sigbus(daemon.index.path);
-    int signal_fd = open_signals();
-    if (signal_fd >= 0)
-        daemon.wake_fd = eventfd(0, EFD_CLOEXEC);
-    if (signal_fd < 0 || daemon.wake_fd < 0)
+    daemon.wake_fd = eventfd(0, EFD_CLOEXEC);
+    if (daemon.wake_fd < 0)
         return bb_err_exit(cannot_start(-errno, NULL));
     error = start(&daemon, &budget);
     if (error == 0)
