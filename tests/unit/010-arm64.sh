@@ -75,9 +75,9 @@ run_tests()
 }
 
 # Not here: what needs io_uring, and what reads the times of its own process.
-run_tests test -E '^(io_uring|io_ring|io_ringlock|http_server|tools_cost)$'
+run_tests test -E '^(io_uring|io_ring|io_ringlock|io_discard|http_server|tools_cost)$'
 # Where memory has pages of 16 KiB, all that asks for memory or maps an index. qemu-user cannot map
 # block devices then, which two programs need.
 QEMU_PAGESIZE=16384 run_tests pages -R '^(base|io|index|offline)_' \
-    -E '^(io_uring|io_ring|io_ringlock|index_lmdbindex|index_indexservice|index_lmdbmeta)$'
+    -E '^(io_uring|io_ring|io_ringlock|io_discard|index_lmdbindex|index_indexservice|index_lmdbmeta)$'
 echo "$passed passed, 0 failed"
