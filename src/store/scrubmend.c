@@ -142,8 +142,8 @@ static bool overlaps_places(const struct scrub *scrub, uint32_t index, uint32_t 
     return false;
 }
 
-/* What the index says of the page is possible: no two blocks share a unit, none lies in free
- * space. */
+/* What the index says of the page is possible: no two blocks share a unit, none lies in free space
+ * but what was deleted since the last fold. */
 static bool places_are_sound(const struct bb_store *store)
 {
     const struct scrub *scrub = &store->scrub;
@@ -153,7 +153,10 @@ static bool places_are_sound(const struct bb_store *store)
             continue;
         uint32_t units = bb_units_of(place->size);
         uint64_t unit = bb_layout_unit_of(&store->super.layout, scrub->row.page, i);
-        if (overlaps_places(scrub, i, units, i) || !bb_buddy_is_used(store->buddy, unit, units))
+        if (overlaps_places(scrub, i, units, i))
+            return false;
+        if (!bb_buddy_is_used(store->buddy, unit, units) &&
+            bb_delta_find(&store->delta, &place->hash, UINT64_MAX) == NULL)
             return false;
     }
     return true;

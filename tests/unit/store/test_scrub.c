@@ -160,6 +160,24 @@ static void a_wrong_entry_is_put_right(void **state)
     }
 }
 
+/* The index still names a block whose units are free already: no reason to distrust the index. */
+static void a_block_deleted_since_the_fold_is_no_obstacle(void **state)
+{
+    (void)state;
+    uint32_t index;
+    open_full(&scrubbed);
+    assert_int_equal(page_of(9, &index), page_of(10, &index));
+    struct bb_entry wrong = entry_of(9);
+    wrong.hash.bytes[5] ^= 1;
+    assert_int_equal(rig_do(&rig, RIG_DELETE, 10), 0);
+    forge(9, &wrong);
+    pass();
+    assert_found(BB_SCRUB_ENTRY, BB_SCRUB_REPAIRED, 1);
+    assert_true(rig_checkpoint(&rig));
+    assert_all_is_well(39);
+    bench_close();
+}
+
 static void an_entry_in_free_space_is_dropped(void **state)
 {
     (void)state;
@@ -240,6 +258,7 @@ int main(void)
         cmocka_unit_test(a_damaged_slot_is_written_anew),
         cmocka_unit_test(a_mend_cut_anywhere_loses_nothing),
         cmocka_unit_test(a_wrong_entry_is_put_right),
+        cmocka_unit_test(a_block_deleted_since_the_fold_is_no_obstacle),
         cmocka_unit_test(an_entry_in_free_space_is_dropped),
         cmocka_unit_test(an_entry_that_the_index_lost_is_left),
         cmocka_unit_test(a_missing_entry_shows_in_the_set_and_is_put_back),
