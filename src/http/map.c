@@ -3,25 +3,18 @@
  * arrays side by side. ?first=<n> says where to begin; a reply has so much as the controller looks
  * at in one turn, and a large device is asked for piece by piece.
  */
-#include "bb/conn.h"
-#include "bb/worker.h"
 #include "metrics.h"
+#include "question.h"
 #include "verbs.h"
 
 #include <inttypes.h>
 
-#define BUFFER_SIZE (64u << 10)
 #define TEXT_OFFSET 8192u
 
 BB_STATIC_ASSERT(sizeof(struct bb_status_request) <= TEXT_OFFSET);
 /* four numbers of at most 21 bytes with their comma, and a head */
-BB_STATIC_ASSERT(BB_MAP_ZONES_MAX * 4 * 21 + 1024 <= BUFFER_SIZE - TEXT_OFFSET);
-BB_STATIC_ASSERT(BB_MAP_CHUNKS_MAX * 3 * 6 + 1024 <= BUFFER_SIZE - TEXT_OFFSET);
-
-static struct bb_status_request *request_of(struct bb_conn *conn)
-{
-    return (struct bb_status_request *)(void *)conn->buf;
-}
+BB_STATIC_ASSERT(BB_MAP_ZONES_MAX * 4 * 21 + 1024 <= BB_QUESTION_BUFFER - TEXT_OFFSET);
+BB_STATIC_ASSERT(BB_MAP_CHUNKS_MAX * 3 * 6 + 1024 <= BB_QUESTION_BUFFER - TEXT_OFFSET);
 
 /* The parameter `first`, 0 without it; false when it is no number of at most nine digits. */
 static bool find_first(const struct bb_conn *conn, uint32_t *ret_first)
@@ -74,9 +67,9 @@ static void write_chunks(struct bb_sheet *sheet, const struct bb_status_request 
 
 static void send_map(struct bb_conn *conn)
 {
-    const struct bb_status_request *request = request_of(conn);
+    const struct bb_status_request *request = bb_question_of(conn);
     struct bb_sheet sheet = {.at = (char *)conn->buf + TEXT_OFFSET,
-                             .size = BUFFER_SIZE - TEXT_OFFSET};
+                             .size = BB_QUESTION_BUFFER - TEXT_OFFSET};
     struct bb_http_reply reply = {.status = 200, .content_type = "application/json"};
     if (request->question == BB_QUESTION_CHUNKS && request->chunk_count == 0) {
         bb_conn_line(conn, 404, "zone: %u is not in use, zones_open of /status/zones counts them",
@@ -92,20 +85,15 @@ static void send_map(struct bb_conn *conn)
 
 static void ask(struct bb_conn *conn)
 {
-    struct bb_status_request *request = request_of(conn);
+    struct bb_status_request *request = bb_question_of(conn);
     bool zones = conn->route.op == BB_ROUTE_ZONES;
-    request->owner = conn;
     request->question = zones ? BB_QUESTION_ZONES : BB_QUESTION_CHUNKS;
     request->zone = conn->route.zone;
     request->count = zones ? BB_MAP_ZONES_MAX : BB_MAP_CHUNKS_MAX;
     request->chunk_count = 0;
     bool checked = find_first(conn, &request->first);
     BB_ASSERT(checked);
-    (void)bb_conn_request(conn, BB_CONN_ASK);
-    if (!bb_worker_ask_status(conn->worker, request)) {
-        conn->request_busy = false;
-        bb_conn_busy(conn);
-    }
+    bb_question_send(conn);
 }
 
 void bb_map_begin(struct bb_conn *conn)
@@ -116,22 +104,10 @@ void bb_map_begin(struct bb_conn *conn)
         bb_conn_line(conn, 400, "first: not a number, send where to begin in decimal");
         return;
     }
-    /* until all is served nobody has counted what is free */
-    if (!bb_board_ready(&conn->worker->shared->board)) {
-        bb_conn_busy(conn);
-        return;
-    }
-    if (bb_worker_want_buffer(conn->worker, conn, BUFFER_SIZE))
-        ask(conn);
+    bb_question_begin(conn, ask); /* until all is served nobody has counted what is free */
 }
 
 void bb_map_step(struct bb_conn *conn, int result)
 {
-    BB_ASSERT(result == 0);
-    if (conn->state == BB_CONN_BUFFER) {
-        ask(conn);
-        return;
-    }
-    BB_ASSERT(conn->state == BB_CONN_ASK);
-    send_map(conn);
+    bb_question_go_on(conn, result, ask, send_map);
 }

@@ -4,19 +4,17 @@
  * connection's buffer, in front of the text.
  */
 #include "bb/clock.h"
-#include "bb/conn.h"
 #include "bb/err.h"
 #include "bb/log.h"
 #include "bb/text.h"
-#include "bb/worker.h"
 #include "metrics.h"
+#include "question.h"
 #include "verbs.h"
 
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 
-#define BUFFER_SIZE (64u << 10)
 #define TEXT_OFFSET 1024u
 
 /* the room for the map, at its end, is not used here */
@@ -245,7 +243,7 @@ static void send_page(struct bb_conn *conn, const struct bb_store_status *status
 {
     const struct bb_shared *shared = conn->worker->shared;
     struct bb_sheet sheet = {.at = (char *)conn->buf + TEXT_OFFSET,
-                             .size = BUFFER_SIZE - TEXT_OFFSET};
+                             .size = BB_QUESTION_BUFFER - TEXT_OFFSET};
     struct bb_http_reply reply = {.status = 200, .content_type = "application/json"};
     if (conn->route.op == BB_ROUTE_METRICS) {
         reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
@@ -258,37 +256,26 @@ static void send_page(struct bb_conn *conn, const struct bb_store_status *status
 
 static void ask(struct bb_conn *conn)
 {
-    struct bb_worker *worker = conn->worker;
-    struct bb_status_request *request = (struct bb_status_request *)(void *)conn->buf;
-    request->owner = conn;
-    request->question = BB_QUESTION_STATUS;
-    if (!bb_board_allows(&worker->shared->board, BB_NEED_READ)) {
+    bb_question_of(conn)->question = BB_QUESTION_STATUS;
+    if (bb_board_allows(&conn->worker->shared->board, BB_NEED_READ))
+        bb_question_send(conn);
+    else
         send_page(conn, NULL);
-        return;
-    }
-    (void)bb_conn_request(conn, BB_CONN_ASK);
-    if (!bb_worker_ask_status(worker, request)) {
-        conn->request_busy = false;
-        bb_conn_busy(conn);
-    }
 }
 
 void bb_status_begin(struct bb_conn *conn)
 {
-    if (bb_worker_want_buffer(conn->worker, conn, BUFFER_SIZE))
+    if (bb_worker_want_buffer(conn->worker, conn, BB_QUESTION_BUFFER))
         ask(conn);
+}
+
+static void answer(struct bb_conn *conn)
+{
+    const struct bb_store_status status = bb_question_of(conn)->status;
+    send_page(conn, &status);
 }
 
 void bb_status_step(struct bb_conn *conn, int result)
 {
-    BB_ASSERT(result == 0);
-    if (conn->state == BB_CONN_BUFFER) {
-        ask(conn);
-        return;
-    }
-    BB_ASSERT(conn->state == BB_CONN_ASK);
-    const struct bb_status_request *request =
-        (const struct bb_status_request *)(const void *)conn->buf;
-    const struct bb_store_status status = request->status;
-    send_page(conn, &status);
+    bb_question_go_on(conn, result, ask, answer);
 }
