@@ -217,6 +217,18 @@ def describe_device(path):
     return found
 
 
+def disk_of(path):
+    """Number of the device that the block layer asks: of a partition its disk, of a file what it is
+    on."""
+    status = os.stat(path)
+    number = status.st_rdev if stat.S_ISBLK(status.st_mode) else status.st_dev
+    folder = f"/sys/dev/block/{os.major(number)}:{os.minor(number)}"
+    if os.path.exists(f"{folder}/partition"):
+        major, minor = read_text(f"{folder}/../dev").split(":")
+        number = os.makedev(int(major), int(minor))
+    return number
+
+
 def describe(devices, programs):
     """Everything that has to stand beside a figure."""
     cpu = re.search(r"^model name\s*: (.*)", read_text("/proc/cpuinfo"), re.M)

@@ -249,26 +249,48 @@ def tracing_folder():
     return path
 
 
-class Punts:
-    """Counts requests of a process that io_uring hands to its worker threads, where tracefs can be
-    read. pid None: counts nothing."""
+class Trace:
+    """A buffer of its own for events of the kernel, where tracefs can be had; else `folder` is None."""
 
-    def __init__(self, pid):
-        self.pid, self.folder = pid, None
+    def __init__(self, events, wanted=True):
+        self.events, self.wanted, self.folder = events, wanted, None
+
+    def prepare(self):
+        """Before the events are switched on."""
 
     def __enter__(self):
-        root = tracing_folder() if self.pid is not None else None
-        event = "events/io_uring/io_uring_queue_async_work/enable"
-        if root and os.path.exists(f"{root}/{event}"):
-            folder = f"{root}/instances/bb-bench-{os.getpid()}"
+        root = tracing_folder() if self.wanted else None
+        if root and all(os.path.exists(f"{root}/events/{event}/enable") for event in self.events):
+            folder = f"{root}/instances/bb-bench-{os.getpid()}-{type(self).__name__.lower()}"
             try:
                 os.mkdir(folder)
                 self.folder = folder
-                write_text(f"{folder}/set_event_pid", " ".join(os.listdir(f"/proc/{self.pid}/task")))
-                write_text(f"{folder}/{event}", "1")
+                self.prepare()
+                for event in self.events:
+                    write_text(f"{folder}/events/{event}/enable", "1")
             except OSError:
                 self.__exit__()
         return self
+
+    def text(self):
+        return read_text(f"{self.folder}/trace") if self.folder else ""
+
+    def __exit__(self, *_):
+        if self.folder is not None:
+            os.rmdir(self.folder)
+            self.folder = None
+
+
+class Punts(Trace):
+    """Counts requests of a process that io_uring hands to its worker threads. pid None: counts
+    nothing."""
+
+    def __init__(self, pid):
+        super().__init__(["io_uring/io_uring_queue_async_work"], pid is not None)
+        self.pid = pid
+
+    def prepare(self):
+        write_text(f"{self.folder}/set_event_pid", " ".join(os.listdir(f"/proc/{self.pid}/task")))
 
     def count(self):
         """None where it cannot be counted."""
@@ -283,13 +305,41 @@ class Punts:
 
     def kinds(self):
         """Which requests they were, of the last that the buffer holds: {"FSYNC": 100}."""
-        text = read_text(f"{self.folder}/trace") if self.folder else ""
-        return dict(collections.Counter(re.findall(r"opcode (\w+)", text)))
+        return dict(collections.Counter(re.findall(r"opcode (\w+)", self.text())))
 
-    def __exit__(self, *_):
-        if self.folder is not None:
-            os.rmdir(self.folder)
-            self.folder = None
+
+class DiskTail(Trace):
+    """How long a disk takes for what it is given, from the block layer's point of view: below bbd and
+    io_uring. disk: its device number."""
+
+    LINE = re.compile(r" (\d+\.\d+): block_rq_(issue|complete): \d+,\d+ (\w)\S* .*?\) (\d+) \+ ")
+
+    def __init__(self, disk):
+        super().__init__(["block/block_rq_issue", "block/block_rq_complete"])
+        self.disk = disk
+
+    def prepare(self):
+        write_text(f"{self.folder}/buffer_size_kb", "16384")
+        number = os.major(self.disk) << 20 | os.minor(self.disk)
+        for event in self.events:
+            write_text(f"{self.folder}/events/{event}/filter", f"dev == {number}")
+
+    def p999_ms(self, seconds):
+        """99.9 % of the reads and writes of the last `seconds` took so long or less; None where it
+        cannot be seen."""
+        began, took = {}, []
+        for when, what, kind, sector in self.LINE.findall(self.text()):
+            if kind not in "RW":
+                continue
+            if what == "issue":
+                began[kind, sector] = float(when)
+            elif (kind, sector) in began:
+                took.append((float(when), float(when) - began.pop((kind, sector))))
+        if not took:
+            return None
+        end = max(when for when, _ in took)
+        late = sorted(time for when, time in took if when > end - seconds)
+        return late[len(late) * 999 // 1000] * 1e3
 
 
 def memory_available():

@@ -78,6 +78,16 @@ class Fio:
                         + report["sync"]["lat_ns"]["percentile"]["50.000000"]) / 1e3
         return sample
 
+    def mix_tail(self, reads, writes, size):
+        """99.9 % of reads took so many milliseconds or less while the bare device was given so many reads
+        and writes per second, each eighth write with an fdatasync: what it stalls by itself."""
+        report, part, sample = self.job(
+            "read", "--rw=randrw", f"--rwmixread={100 * reads // (reads + writes)}", f"--bs={size}",
+            f"--rate_iops={reads},{writes}", "--iodepth=32", "--fdatasync=8")
+        sample.value = part["lat_ns"]["percentile"]["99.900000"] / 1e6
+        sample.more["reached"] = (part["iops"] + report["write"]["iops"]) / (reads + writes)
+        return sample
+
     def large_read(self, place=None):
         """MiB per second of sequential 1 MiB reads."""
         return self.job("read", "--rw=read", "--bs=1M", "--iodepth=8", place=place)[2]

@@ -5,14 +5,15 @@ Blocks of 4 KiB are served by one worker, as nginx and Redis answer from one thr
 are the client's too a second one takes more than it gives (row 11). Other sizes get the default.
 """
 from bench import KIB4, ONE_WORKER
-from devices import Zram
-from machine import GIB, KIB, MIB, Unable, memory_available, new_folder
+from devices import Zram, disk_of
+from machine import GIB, KIB, MIB, DiskTail, Unable, memory_available, new_folder
 from result import Sample, Series, number, system_note
 import references
 
 FIO_WRITE = "fio 4k randwrite qd32 fdatasync=32"
 FIO_READ = "fio 4k randread qd64"
 FIO_LARGE = "fio 1m read qd8"
+FIO_MIX = "fio 256k randrw at these rates"
 FIO_DURABLE = "fio qd1 write + fdatasync p50"
 REDIS_SET = "Redis SET 4k always"
 NGINX_PUT = "nginx WebDAV PUT, not durable"
@@ -199,18 +200,23 @@ def row_5(bench):
         bench.new_store()
         if changes > 0 and not bench.quick:
             fill_delta(bench, blocks, changes)
-        phase = bench.store.bench(*mix, "--seconds", bench.seconds, *options)["mix"]
+        with DiskTail(disk_of(bench.store.data)) as disk:
+            phase = bench.store.bench(*mix, "--seconds", bench.seconds, *options)["mix"]
+            phase.disk_p999_ms = disk.p999_ms(bench.seconds)
         bench.stop()
         return phase
     saturation = one().operations_per_s
     rate = max(int(saturation / 2), 1)
-    tail, stall = Series("p99 / p50", ""), Series("p99.9", "ms")
-    checkpoints, reached = [], []
-    for _ in range(bench.rounds + 1):
+    tail, stall, bare = Series("p99 / p50", ""), Series("p99.9", "ms"), Series(FIO_MIX, "ms")
+    checkpoints, reached, disk = [], [], []
+    for i in range(bench.rounds + 1):
+        if i > 0:
+            bare.add(bench.fio.mix_tail(max(rate * 70 // 100, 1), max(rate // 4, 1), 256 * KIB))
         phase = one("--rate", rate, changes=int(rate * 0.3 * bench.seconds))
         sample = bench.sample(phase)
         checkpoints.append(phase.server["checkpoints"])
         reached.append(phase.operations_per_s / rate)
+        disk.append("?" if phase.disk_p999_ms is None else number(phase.disk_p999_ms))
         tail.add(Sample(phase.latency_us["p99"] / phase.latency_us["p50"], sample.cpu, sample.client,
                         sample.machine, sample.workers, kinds=phase.kinds, **sample.more))
         stall.add(Sample(phase.latency_us["p999"] / 1e3, sample.cpu, sample.client, sample.machine,
@@ -220,7 +226,11 @@ def row_5(bench):
     if min(checkpoints) == 0:
         note += " (not in every run: give more --seconds)"
     bench.add(5, "mix 4K to 512K at half load, p99 / p50", tail, None, 5, "<=", note)
-    bench.add(5, "mix 4K to 512K at half load, p99.9", stall, None, 20, "<=", latency_note(tail))
+    bench.add(5, "mix 4K to 512K at half load, p99.9", stall, None, 20, "<=",
+              f"{latency_note(tail)}; run by run {', '.join(map(number, stall.values()))} ms, the device's "
+              f"own, by the block layer, {', '.join(disk)} ms")
+    bench.add(5, "the same beside the device alone", stall, bare, None, "<=",
+              f"99.9 % of fio's reads; {100 * bare.median_of('reached'):.0f} % of the rates reached")
 
 
 def deletes(bench):
