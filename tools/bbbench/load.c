@@ -378,6 +378,12 @@ static int open_conns(struct bb_load *load, struct bb_arena *arena)
         if (error != 0)
             return error;
     }
+    return 0;
+}
+
+int bb_load_connect(struct bb_load *load)
+{
+    BB_ASSERT(load->stopping);
     uint64_t give_up_ns = bb_load_clock_ns() + CONNECT_NS;
     for (uint32_t i = 0; i < load->conn_count; i++) {
         connect_conn(load, &load->conns[i], bb_load_clock_ns());
@@ -398,7 +404,7 @@ int bb_load_open(struct bb_load *load, const struct bb_load_config *config, uint
     load->config = config;
     load->conn_count = conn_count;
     load->counter = (uint64_t)index << 56;
-    load->stopping = true; /* connect only */
+    load->stopping = true; /* until a phase begins */
     load->suffix_len = snprintf(load->suffix, sizeof(load->suffix), " HTTP/1.1\r\nHost: %s\r\n",
                                 config->target.host);
     bb_random_seed(&load->random, config->choices + index + 1);

@@ -115,10 +115,14 @@ uint64_t bb_load_clock_ns(void);
 /* Bytes of the arena that bb_load_open takes. */
 size_t bb_load_memory(const struct bb_load_config *config, uint32_t conn_count);
 
-/* Connects all; -errno when that fails within five seconds. config outlives load. */
+/* All but the connections. config outlives load. */
 BB_MUST_USE int bb_load_open(struct bb_load *load, const struct bb_load_config *config,
                              uint32_t index, uint32_t conn_count, struct bb_arena *arena);
 void bb_load_close(struct bb_load *load);
+
+/* Connects all; -errno when that fails within five seconds. A server waits for their first requests
+ * only so long. */
+BB_MUST_USE int bb_load_connect(struct bb_load *load);
 
 /* Takes the first `count` bodies of the thread (an earlier run with the same seed, size and number
  * of threads has stored them) as acknowledged, and goes on behind them. Before the first phase;

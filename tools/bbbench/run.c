@@ -160,6 +160,9 @@ static int open_run(struct run *run)
             error =
                 bb_load_adopt(&run->workers[i].load, part_of(config->stored, i, config->threads));
     }
+    /* last: ten million blocks are hashed longer than a server waits for a request */
+    for (uint32_t i = 0; i < config->threads && error == 0; i++)
+        error = bb_load_connect(&run->workers[i].load);
     bb_arena_seal(&run->arena);
     return error;
 }
