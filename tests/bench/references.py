@@ -9,6 +9,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import time
 
 import machine
 from machine import GIB, Unable
@@ -64,6 +66,22 @@ class Fio:
 
     def random_write(self):
         return self.job("write", "--rw=randwrite", "--bs=4k", "--iodepth=32", "--fdatasync=32")[2]
+
+    def random_write_beside_reads(self, place, depth):
+        """The same while another fio reads at random from `place`."""
+        offset, size = (self.offset, self.size) if self.apart else place
+        with subprocess.Popen(
+                [machine.need_program("fio", "fio"), "--name=r", f"--filename={self.path}",
+                 f"--offset={offset}", f"--size={size}", "--direct=1", "--ioengine=io_uring",
+                 "--rw=randread", "--bs=4k", f"--iodepth={depth}", "--time_based=1",
+                 f"--runtime={self.seconds + 3}", "--randrepeat=0", "--allow_file_create=0"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL) as reader:
+            try:
+                time.sleep(1)
+                return self.random_write()
+            finally:
+                reader.terminate()
 
     def random_read(self, place=None):
         return self.job("read", "--rw=randread", "--bs=4k", "--iodepth=64", place=place)[2]
