@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The threads that stand between the engine and LMDB in the daemon: one checkpointer (folds) and
- * one or two lookup threads (what may fault, listing, batch existence). They fill struct
+ * up to four lookup threads (what may fault, listing, batch existence). They fill struct
  * bb_index_port.
  *
  * The controller's own lookups go straight to LMDB as long as they do not fault: after a loop turn
  * in which its thread took a major fault, lookups answer BB_ERR_WOULD_FAULT for a second and go to
- * the lookup threads, which read the pages in.
+ * the lookup threads, which read the pages in. Each waits for one page at a time, so their number
+ * is how many reads of the index a cold one has in flight.
  *
  * Jobs and answers cross in bounded queues (queue.h); on_done is called by a service thread after
  * an answer was pushed and must only wake the controller, which then calls bb_index_service_poll.
@@ -26,7 +27,7 @@ struct bb_index_service_config {
     struct bb_lmdb *lmdb;
     struct bb_arena *arena;
     uint32_t job_max;        /* jobs in flight at most, power of two */
-    unsigned lookup_threads; /* 1..2 */
+    unsigned lookup_threads; /* 1..4 */
     void (*on_done)(void *context);
     void *context;
 };

@@ -23,6 +23,7 @@
 #define JOB_MAX 64u
 #define NOTIFY_EVERY_MS 1000u
 #define PATIENCE_USEC 60000000u       /* until the next word of a step that tells how far it is */
+#define LOOKUP_THREADS 4u             /* which the pages of a cold index are read by */
 #define PATIENCE_STEP_USEC 900000000u /* for a whole step that does not: reading a large index */
 
 struct bb_startup {
@@ -301,7 +302,7 @@ static int open_store(struct bb_startup *startup)
         .lmdb = startup->lmdb,
         .arena = &startup->arena,
         .job_max = JOB_MAX,
-        .lookup_threads = 1,
+        .lookup_threads = LOOKUP_THREADS,
         .on_done = bb_control_answered,
         .context = control,
     };

@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOKUP_THREADS_MAX 2u
+#define LOOKUP_THREADS_MAX 4u
 #define CHANNELS_MAX (1 + LOOKUP_THREADS_MAX)
 #define COLD_MS 1000u /* after a major fault, lookups are left to the threads for so long */
 

@@ -342,7 +342,7 @@ static void a_start_without_memory_leaves_nothing_behind(void **state)
     struct bb_index_service_config config = {.lmdb = NULL,
                                              .arena = &arena,
                                              .job_max = 1u << 16,
-                                             .lookup_threads = 2,
+                                             .lookup_threads = 4,
                                              .on_done = wake,
                                              .context = &fixture};
     fixture_make_open(&fixture, 0, SIZE);
@@ -365,7 +365,7 @@ static void pages_are_reused_while_the_service_runs(void **state)
     fixture_make_open(&fixture, 0, BB_LMDB_SIZE_MIN);
     fixture.index.ops->refresh(fixture.lmdb); /* as recovery does */
     (void)fixture.index.ops->lookup(fixture.lmdb, &changes[0].hash, &entry);
-    start(2);
+    start(4);
     uint32_t count = fixture.index.slice_max < BATCH_MAX ? fixture.index.slice_max : BATCH_MAX;
     for (uint32_t i = 0; i < count; i++) {
         bb_random_fill(&random, &changes[i].hash, sizeof(changes[i].hash));
