@@ -69,7 +69,8 @@ static void it_serves_what_recovery_would_and_writes_nothing(void **state)
     (void)state;
     uint64_t seed = unit_seed_value();
     uint64_t dropped = 0, replayed = 0;
-    for (unsigned round = 0; round < 60; round++) {
+    /* few cuts leave a block to be dropped: with one seed in a hundred none of sixty did */
+    for (unsigned round = 0; round < 60 || (dropped == 0 && round < 2000); round++) {
         struct rig_config config = plain;
         config.seed = seed + round;
         bench_open(&config);
