@@ -199,7 +199,7 @@ script_run()
 }
 
 # Each libFuzzer program of tests/fuzz for a while, from the committed corpus and what earlier runs
-# on this machine found; all together for about 50 s.
+# on this machine found; all together for about 35 s.
 group_fuzz()
 {
     local target count seconds
@@ -208,7 +208,7 @@ group_fuzz()
     BUILD_TARGETS='fuzz_%' build_tree fuzz -DBB_FUZZ=ON -DCMAKE_C_COMPILER=clang || return 0
     count=$(find build/fuzz/tests/fuzz -maxdepth 1 -type f -name 'fuzz_*' -executable | wc -l)
     [ "$count" -gt 0 ] || return 0
-    seconds=$((100 / count))
+    seconds=$((70 / count))
     [ "$BB_PACE" != long ] || seconds=600
     for target in build/fuzz/tests/fuzz/fuzz_*; do
         [ -f "$target" ] && [ -x "$target" ] && fuzz_run "$target" "$seconds" &

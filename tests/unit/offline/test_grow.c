@@ -3,6 +3,7 @@
  * what is left behind. test_growcut.c cuts it.
  */
 #include "growths.h"
+#include "pace.h"
 
 /* ---- several growths ---- */
 
@@ -57,7 +58,7 @@ static void many_growths_in_a_row_lose_nothing_and_use_everything(void **state)
         size += bb_align_up(steps[i], BB_UNIT_SIZE);
         end = grow_and_fill(&rig, size, end);
     }
-    end = grow_and_fill(&rig, 10 * size, end);
+    end = grow_and_fill(&rig, (pace_is_quick() ? 3 : 10) * size, end);
     struct bb_layout layout = layout_of(rig.sim);
     print_message("%llu MiB, %u zones, %u of them short, %u blocks\n",
                   (unsigned long long)(layout.device_size / BB_MIB), layout.zone_count,
