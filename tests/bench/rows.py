@@ -202,7 +202,7 @@ def row_5(bench):
             fill_delta(bench, blocks, changes)
         with DiskTail(disk_of(bench.store.data)) as disk:
             phase = bench.store.bench(*mix, "--seconds", bench.seconds, *options)["mix"]
-            phase.disk_p999_ms = disk.p999_ms(bench.seconds)
+            phase.disk_ms = disk.longest_ms(bench.seconds)
         bench.stop()
         return phase
     saturation = one().operations_per_s
@@ -216,7 +216,7 @@ def row_5(bench):
         sample = bench.sample(phase)
         checkpoints.append(phase.server["checkpoints"])
         reached.append(phase.operations_per_s / rate)
-        disk.append("?" if phase.disk_p999_ms is None else number(phase.disk_p999_ms))
+        disk.append("?" if phase.disk_ms is None else number(phase.disk_ms))
         tail.add(Sample(phase.latency_us["p99"] / phase.latency_us["p50"], sample.cpu, sample.client,
                         sample.machine, sample.workers, kinds=phase.kinds, **sample.more))
         stall.add(Sample(phase.latency_us["p999"] / 1e3, sample.cpu, sample.client, sample.machine,
@@ -227,8 +227,8 @@ def row_5(bench):
         note += " (not in every run: give more --seconds)"
     bench.add(5, "mix 4K to 512K at half load, p99 / p50", tail, None, 5, "<=", note)
     bench.add(5, "mix 4K to 512K at half load, p99.9", stall, None, 20, "<=",
-              f"{latency_note(tail)}; run by run {', '.join(map(number, stall.values()))} ms, the device's "
-              f"own, by the block layer, {', '.join(disk)} ms")
+              f"{latency_note(tail)}; run by run {', '.join(map(number, stall.values()))} ms, the "
+              f"longest answer of the device, by the block layer, {', '.join(disk)} ms")
     bench.add(5, "the same beside the device alone", stall, bare, None, "<=",
               f"99.9 % of fio's reads; {100 * bare.median_of('reached'):.0f} % of the rates reached")
 
