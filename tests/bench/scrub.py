@@ -4,9 +4,9 @@
 
     scrub.py [SECONDS [ROUNDS]]     length of each measurement (4), pairs of them (3)
 
-By hand, on a machine at rest; the programs of BB_BUILD, a store in memory: a slow device slows the
-scrub down.  The scrub runs as `bbctl scrub start` lets
-it run, with the settings as they are by default; at the pace of 30 days it reads far less.
+By hand, on a machine at rest; the programs of BB_BUILD, a store in memory, 1 GiB for each 10 s: a slow
+device slows the scrub down.  The scrub runs as `bbctl scrub start` lets it run, with the settings as
+they are by default; at the pace of 30 days it reads far less.
 """
 import json
 import os
@@ -41,7 +41,7 @@ def scrubbed(store):
 def main():
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    with Store(1024 * MIB, 64 * MIB, in_memory=True) as store:
+    with Store((1 + seconds * rounds // 5) * 1024 * MIB, 128 * MIB, in_memory=True) as store:
         store.start()
         bench(store, "--ops", "put", "--requests", 60000)
         full = bench(store, "--ops", "mix", "--blocks", 2000, "--seconds", max(1, seconds // 2))
