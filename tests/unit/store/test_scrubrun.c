@@ -228,6 +228,80 @@ static void nothing_is_found_where_nothing_is_wrong(void **state)
     assert_true(passes > 0);
 }
 
+static bool names_it(uint32_t id)
+{
+    static struct bb_disk_page slot;
+    struct bb_page_header header;
+    struct bb_entry entry;
+    uint32_t index;
+    uint64_t page = page_of(id, &index);
+    read_slot(page, newest_slot(page, &header), &slot);
+    return bb_entry_get(&slot, index, &entry) == 1 && bb_hash_equal(&entry.hash, &rig.hashes[id]);
+}
+
+/* Others in the same page come and go, checkpoints write it, the index takes its time, and now and
+ * then the store is stopped. */
+static void work_beside_the_mend(struct bb_random *random)
+{
+    for (unsigned i = 0; i < 500 && !rig.store->scrub.mending; i++) {
+        if (!rig_turn(&rig))
+            rig.now_ms++;
+    }
+    bench_turns((unsigned)bb_random_below(random, 8));
+    for (unsigned step = 0; step < 3000 && scrub().row.passes == 0; step++) {
+        uint64_t dice = bb_random_below(random, 100);
+        uint32_t id = 41 + (uint32_t)bb_random_below(random, 30);
+        if (dice < 10)
+            rig.index_paused = !rig.index_paused;
+        if (dice < 50)
+            (void)rig_submit(&rig, dice < 25 ? RIG_PUT : RIG_DELETE, id);
+        else if (dice < 70)
+            bb_store_checkpoint(rig.store);
+        rig.woken = true;
+        bench_turns((unsigned)bb_random_below(random, 3));
+        rig.now_ms += dice % 4 == 0;
+        assert_int_equal(rig.fatal, 0);
+        if (bb_random_below(random, 150) != 0)
+            continue;
+        rig.index_paused = false;
+        assert_true(rig_settle(&rig));
+        assert_int_equal(rig_stop(&rig), 0);
+        assert_int_equal(rig_start(&rig), 0);
+    }
+    rig.index_paused = false;
+    assert_true(rig_settle(&rig));
+}
+
+static void damage_is_mended_beside_others(void **state)
+{
+    (void)state;
+    struct bb_random random;
+    unit_seed(&random);
+    uint64_t repaired = 0;
+    for (unsigned round = 0; round < (pace_is_quick() ? 10u : 80u); round++) {
+        struct rig_config config = scrubbed;
+        config.seed = bb_random_next(&random);
+        config.slice_max = 8;
+        config.id_count = 80;
+        open_full(&config);
+        uint32_t id = 1 + (uint32_t)bb_random_below(&random, 40);
+        uint64_t unit = rig.unit[id]; /* where it stays */
+        struct bb_entry wrong = entry_of(id);
+        wrong.hash.bytes[3] ^= 1;
+        forge(id, round % 3 == 0 ? NULL : &wrong);
+        bb_scrub_start(rig.store);
+        work_beside_the_mend(&random);
+        pass(); /* with nobody beside it */
+        repaired += scrub().outcomes[BB_SCRUB_REPAIRED] > 0;
+        rig.unit[id] = unit;
+        assert_true(names_it(id));
+        assert_int_equal(rig_check(&rig), 0);
+        bench_verify_balance();
+        bench_close();
+    }
+    assert_true(repaired > 0);
+}
+
 /* Whatever the scrub and a checkpoint are just doing: nothing forgets to save where it stands. */
 static void a_stop_at_any_moment_ends(void **state)
 {
@@ -264,6 +338,7 @@ int main(void)
         cmocka_unit_test(it_keeps_to_its_pace),
         cmocka_unit_test(a_stop_at_any_moment_ends),
         cmocka_unit_test(nothing_is_found_where_nothing_is_wrong),
+        cmocka_unit_test(damage_is_mended_beside_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
