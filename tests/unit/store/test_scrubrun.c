@@ -14,9 +14,10 @@ static struct bb_sim_fault late(void *unused, const struct bb_io_request *reques
     return (struct bb_sim_fault){.kind = slow ? BB_SIM_LATE : BB_SIM_PASS, .polls = 100};
 }
 
-/* Until the scrub reads a block, which takes long. */
-static void start_and_meet_a_read(void)
+/* Until the scrub of a full store reads a block, which takes long. The block's id. */
+static uint32_t open_and_meet_a_read(void)
 {
+    open_full(&scrubbed);
     bb_sim_set_fault(rig.sim, late, NULL);
     bb_scrub_start(rig.store);
     rig.woken = true;
@@ -26,17 +27,17 @@ static void start_and_meet_a_read(void)
     }
     assert_int_equal(rig.store->scrub.state, SCRUB_READ);
     bb_sim_set_fault(rig.sim, NULL, NULL);
+    uint32_t id = 1;
+    while (rig.unit[id] != rig.store->scrub.op.unit)
+        id++;
+    return id;
 }
 
 static void a_block_deleted_while_it_is_read_keeps_its_units(void **state)
 {
     (void)state;
-    open_full(&scrubbed);
-    start_and_meet_a_read();
-    uint64_t unit = rig.store->scrub.op.unit;
-    uint32_t id = 1;
-    while (rig.unit[id] != unit)
-        id++;
+    uint32_t id = open_and_meet_a_read();
+    uint64_t unit = rig.unit[id];
     struct rig_op *delete = rig_submit(&rig, RIG_DELETE, id);
     assert_non_null(delete);
     for (unsigned i = 0; i < 200 && delete->busy; i++)
@@ -165,12 +166,8 @@ static void one_random_step(struct bb_random *random)
 static void a_block_stored_anew_elsewhere_is_not_marked(void **state)
 {
     (void)state;
-    open_full(&scrubbed);
-    start_and_meet_a_read();
-    uint64_t unit = rig.store->scrub.op.unit;
-    uint32_t id = 1;
-    while (rig.unit[id] != unit)
-        id++;
+    uint32_t id = open_and_meet_a_read();
+    uint64_t unit = rig.unit[id];
     static const uint8_t rot[64] = {1, 2, 3};
     bb_sim_poke(rig.sim, unit * BB_UNIT_SIZE, rot, sizeof(rot));
     static struct call calls[2];
